@@ -1,0 +1,84 @@
+"""The ``[http]``, ``[publish]`` and ``[topics.<name>]`` sections of the configuration."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from eventbus_gateway.section import Section
+
+
+class HttpSettings(Section):
+    """The listening sockets and the bounds on what callers may send."""
+
+    host: str = "127.0.0.1"
+    """Address that callers reach."""
+    port: int = Field(8080, ge=0, le=65_535)
+    """Port that callers reach; 0 takes a free one."""
+    internal_host: str = "127.0.0.1"
+    """Address of the internal port: probes and metrics."""
+    internal_port: int = Field(8081, ge=0, le=65_535)
+    """Internal port: probes and metrics; 0 takes a free one."""
+    max_connections: int = Field(4_096, ge=1, le=1_000_000)
+    """Open connections; further ones are answered with 503 and closed."""
+    max_header_bytes: int = Field(16_384, ge=1_024, le=1_048_576)
+    """Bytes of a request's line and headers."""
+    max_headers: int = Field(64, ge=8, le=1_000)
+    """Headers of one request."""
+    header_timeout_seconds: float = Field(10.0, gt=0, le=300)
+    """Time from a request's first byte to the end of its headers."""
+    body_timeout_seconds: float = Field(30.0, gt=0, le=3_600)
+    """Time from the end of the headers to the end of the body."""
+    idle_timeout_seconds: float = Field(75.0, gt=0, le=3_600)
+    """Time that a connection may stay open between two requests."""
+    max_in_flight_requests: int = Field(2_000, ge=1, le=1_000_000)
+    """Requests that are worked on at the same time."""
+    max_in_flight_bytes: int = Field(134_217_728, ge=1_048_576, le=17_179_869_184)
+    """Bytes of request bodies held at the same time."""
+    drain_seconds: float = Field(30.0, ge=1, le=600)
+    """Time that requests have to end after SIGTERM."""
+    access_log: bool = True
+    """Write one JSON line per request to standard output."""
+    access_log_max_bytes: int = Field(8_388_608, ge=65_536, le=1_073_741_824)
+    """Log lines that wait to be written; beyond it lines are dropped and counted."""
+
+
+class PublishSettings(Section):
+    """Bounds and defaults of publishing."""
+
+    max_event_bytes: int = Field(1_048_576, ge=1_024, le=16_777_216)
+    """Body of a request with one event, after decompression."""
+    max_batch_bytes: int = Field(5_242_880, ge=1_024, le=67_108_864)
+    """Body of a request with many events, after decompression."""
+    max_batch_events: int = Field(10_000, ge=1, le=100_000)
+    """Events in one request."""
+    max_gzip_ratio: int = Field(100, ge=2, le=1_000)
+    """How many times larger a body may become when it is decompressed."""
+    idempotency_window_seconds: float = Field(300.0, ge=1, le=86_400)
+    """How long the answer to an ``Idempotency-Key`` is kept."""
+    idempotency_max_keys: int = Field(100_000, ge=1, le=10_000_000)
+    """Idempotency keys that are remembered; at this bound requests with a new key are refused."""
+    idempotency_max_bytes: int = Field(67_108_864, ge=1_048_576, le=4_294_967_296)
+    """Bytes of remembered answers; at this bound requests with a new key are refused."""
+
+
+class TopicSettings(Section):
+    """What is particular to one topic."""
+
+    format: Literal["avro", "json"] = "avro"
+    """``avro`` encodes against the schema registry, ``json`` stores the data as it came."""
+    key: str | None = Field(None, pattern=r"^(/([^~]|~[01])*)?$")
+    """RFC 6901 pointer to the key inside the data, for events without ``partitionkey``."""
+    key_required: bool = False
+    """Refuse events that have no key."""
+    key_format: Literal["string", "avro"] = "string"
+    """``avro`` encodes keys with the schema of subject ``{topic}-key``."""
+    schema_version: int | None = Field(None, ge=1)
+    """Version of the schema to encode with; the latest when empty."""
+    unknown_fields: Literal["refuse", "ignore"] = "refuse"
+    """What happens to data fields that the schema does not have."""
+    dialect: Literal["plain", "avro"] = "plain"
+    """``plain`` takes natural JSON, ``avro`` takes exactly the JSON encoding of the Avro specification."""
+    type: str | None = Field(None, min_length=1, max_length=256)
+    """CloudEvents ``type`` of events that come without one."""
+    source: str | None = Field(None, min_length=1, max_length=256)
+    """CloudEvents ``source`` of events that come without one."""

@@ -1,0 +1,302 @@
+"""Every error that the gateway raises on purpose.
+
+::
+
+    GatewayError
+    ├── RequestError                 the request has to change before it can succeed
+    │   ├── MalformedRequest         HTTP framing, request line or header block
+    │   ├── InvalidHeader
+    │   ├── InvalidParameter         query parameter or path segment
+    │   ├── InvalidJson
+    │   ├── InvalidContentEncoding   the gzip stream is damaged
+    │   ├── InvalidAttribute         CloudEvents attribute or envelope
+    │   ├── EmptyBatch
+    │   ├── RouteNotFound
+    │   ├── MethodNotAllowed
+    │   ├── UnknownTopic
+    │   ├── UnknownSchemaVersion
+    │   ├── RequestTimeout           head or body did not arrive in time
+    │   ├── BodyTooLarge
+    │   ├── BatchTooLarge            too many events in one request
+    │   ├── EventTooLarge            the encoded record exceeds what the topic takes
+    │   ├── HeadersTooLarge
+    │   ├── UnsupportedMediaType
+    │   ├── UnsupportedEncoding
+    │   ├── InvalidEvent             the data does not fit the schema
+    │   └── IdempotencyKeyReused     same key, another body
+    ├── IdempotencyKeyInUse          the first request with this key is still running
+    ├── AccessError
+    │   ├── Unauthenticated
+    │   └── Forbidden
+    ├── Throttled
+    │   ├── RateLimited              the principal's own limit
+    │   └── QuotaExceeded            Kafka's quota
+    ├── Unavailable                  nothing was stored; trying again later can help
+    │   ├── Overloaded               a bound of this process is reached
+    │   ├── ShuttingDown
+    │   ├── KafkaUnavailable
+    │   ├── TopicUnavailable         this topic cannot be written now (authorization, leader, in-sync replicas)
+    │   ├── RecordRefused            the broker refused this record
+    │   ├── RegistryUnavailable
+    │   ├── SchemaMissing            nothing is registered under the subject
+    │   └── SchemaUnusable           registered, but it cannot be compiled
+    ├── OutcomeUnknown               the record may or may not be stored
+    └── InternalError                a fault of the gateway itself
+
+``code`` is stable and documented, ``retryable`` says whether the very same request can succeed later.
+Messages name places and expectations, never a value that the caller sent.
+"""
+
+from collections.abc import Sequence
+from typing import ClassVar, NamedTuple
+
+
+class Fault(NamedTuple):
+    """One reason why an event was refused.
+
+    Args:
+        pointer: RFC 6901 JSON pointer to the place in the data (in a batch, below the event's index).
+        detail: what was expected there and which kind of thing came, never the value.
+    """
+
+    pointer: str
+    detail: str
+
+
+class GatewayError(Exception):
+    """Base of every error that has a stable code.
+
+    Args:
+        detail: a sentence for people.
+        retry_after: seconds after which trying again makes sense, where that is known.
+    """
+
+    code: ClassVar[str] = "error"
+    title: ClassVar[str] = "Error"
+    retryable: ClassVar[bool] = False
+
+    def __init__(self, detail: str = "", *, retry_after: float | None = None) -> None:
+        super().__init__(detail or self.title)
+        self.detail = detail or self.title
+        self.retry_after = retry_after
+
+
+class RequestError(GatewayError):
+    """The request has to change before it can succeed."""
+
+
+class MalformedRequest(RequestError):
+    code = "malformed_request"
+    title = "The HTTP request is malformed"
+
+
+class InvalidHeader(RequestError):
+    code = "invalid_header"
+    title = "A header is not valid"
+
+
+class InvalidParameter(RequestError):
+    code = "invalid_parameter"
+    title = "A parameter is not valid"
+
+
+class InvalidJson(RequestError):
+    code = "invalid_json"
+    title = "The body is not valid JSON"
+
+
+class InvalidContentEncoding(RequestError):
+    code = "invalid_content_encoding"
+    title = "The body does not decompress"
+
+
+class InvalidAttribute(RequestError):
+    code = "invalid_attribute"
+    title = "A CloudEvents attribute is not valid"
+
+
+class EmptyBatch(RequestError):
+    code = "empty_batch"
+    title = "The batch has no events"
+
+
+class RouteNotFound(RequestError):
+    code = "route_not_found"
+    title = "There is nothing at this path"
+
+
+class MethodNotAllowed(RequestError):
+    """The path exists, but not for this method.
+
+    Args:
+        allowed: the methods that the path has.
+    """
+
+    code = "method_not_allowed"
+    title = "The method is not allowed here"
+
+    def __init__(self, detail: str, allowed: Sequence[str]) -> None:
+        super().__init__(detail)
+        self.allowed = tuple(allowed)
+
+
+class UnknownTopic(RequestError):
+    code = "unknown_topic"
+    title = "The topic does not exist"
+
+
+class UnknownSchemaVersion(RequestError):
+    code = "unknown_schema_version"
+    title = "The schema version does not exist"
+
+
+class RequestTimeout(RequestError):
+    code = "request_timeout"
+    title = "The request did not arrive in time"
+    retryable = True
+
+
+class BodyTooLarge(RequestError):
+    code = "body_too_large"
+    title = "The body is too large"
+
+
+class BatchTooLarge(RequestError):
+    code = "batch_too_large"
+    title = "The batch has too many events"
+
+
+class EventTooLarge(RequestError):
+    code = "event_too_large"
+    title = "The event is too large for the topic"
+
+
+class HeadersTooLarge(RequestError):
+    code = "headers_too_large"
+    title = "The request headers are too large"
+
+
+class UnsupportedMediaType(RequestError):
+    code = "unsupported_media_type"
+    title = "The media type is not supported"
+
+
+class UnsupportedEncoding(RequestError):
+    code = "unsupported_encoding"
+    title = "The content encoding is not supported"
+
+
+class InvalidEvent(RequestError):
+    """The data of one or more events does not fit the schema.
+
+    Args:
+        detail: a sentence for people.
+        faults: every fault found, bounded by the codec.
+    """
+
+    code = "invalid_event"
+    title = "The event does not fit its schema"
+
+    def __init__(self, detail: str, faults: Sequence[Fault]) -> None:
+        super().__init__(detail)
+        self.faults = tuple(faults)
+
+
+class IdempotencyKeyReused(RequestError):
+    code = "idempotency_key_reused"
+    title = "The idempotency key was used with another request"
+
+
+class IdempotencyKeyInUse(GatewayError):
+    code = "idempotency_key_in_use"
+    title = "A request with this idempotency key is still running"
+    retryable = True
+
+
+class AccessError(GatewayError):
+    """The caller may not do this."""
+
+
+class Unauthenticated(AccessError):
+    code = "unauthenticated"
+    title = "Credentials are missing or not valid"
+
+
+class Forbidden(AccessError):
+    code = "forbidden"
+    title = "The principal is not allowed to do this"
+
+
+class Throttled(GatewayError):
+    """A limit on the rate is reached."""
+
+    retryable = True
+
+
+class RateLimited(Throttled):
+    code = "rate_limited"
+    title = "The rate limit of the principal is reached"
+
+
+class QuotaExceeded(Throttled):
+    code = "quota_exceeded"
+    title = "A Kafka quota is exceeded"
+
+
+class Unavailable(GatewayError):
+    """Nothing was stored and the same request can succeed later."""
+
+    retryable = True
+
+
+class Overloaded(Unavailable):
+    code = "overloaded"
+    title = "The gateway is at its limit"
+
+
+class ShuttingDown(Unavailable):
+    code = "shutting_down"
+    title = "The gateway is shutting down"
+
+
+class KafkaUnavailable(Unavailable):
+    code = "kafka_unavailable"
+    title = "Kafka cannot be reached"
+
+
+class TopicUnavailable(Unavailable):
+    code = "topic_unavailable"
+    title = "The topic cannot be written now"
+
+
+class RecordRefused(Unavailable):
+    code = "record_refused"
+    title = "The broker refused the record"
+    retryable = False
+
+
+class RegistryUnavailable(Unavailable):
+    code = "registry_unavailable"
+    title = "The schema registry cannot be reached"
+
+
+class SchemaMissing(Unavailable):
+    code = "schema_missing"
+    title = "No schema is registered for the topic"
+
+
+class SchemaUnusable(Unavailable):
+    code = "schema_unusable"
+    title = "The registered schema cannot be used"
+
+
+class OutcomeUnknown(GatewayError):
+    code = "outcome_unknown"
+    title = "The record may or may not be stored"
+    retryable = True
+
+
+class InternalError(GatewayError):
+    code = "internal_error"
+    title = "The gateway failed"
+    retryable = True

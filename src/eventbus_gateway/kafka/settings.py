@@ -1,0 +1,50 @@
+"""The ``[kafka]`` section of the configuration."""
+
+from typing import Literal
+
+from pydantic import Field, SecretStr
+
+from eventbus_gateway.section import Section
+
+
+class KafkaSettings(Section):
+    """How the gateway reaches and writes to Kafka."""
+
+    bootstrap_servers: str = ""
+    """Comma-separated ``host:port`` list of brokers to start from."""
+    client_id: str = "eventbus-gateway"
+    """Name of the client in broker logs and quotas."""
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    """How connections to the brokers are secured."""
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = None
+    """SASL mechanism; needed when the security protocol starts with SASL."""
+    sasl_username: str | None = None
+    """SASL user name."""
+    sasl_password: SecretStr | None = None
+    """SASL password."""
+    ca_file: str | None = None
+    """PEM file with the authorities that sign the brokers' certificates; the system's when empty."""
+    linger_ms: float = Field(1.0, ge=0, le=1000)
+    """How long a record waits for others to share its batch, in milliseconds."""
+    compression: Literal["none", "gzip", "snappy", "lz4", "zstd"] = "lz4"
+    """Compression of record batches."""
+    delivery_timeout_seconds: float = Field(20.0, ge=1, le=120)
+    """How long the client tries to store a record before its outcome is unknown."""
+    socket_timeout_seconds: float = Field(4.0, ge=0.5, le=60)
+    """How long a broker may leave a request unanswered before the connection is given up."""
+    reconnect_backoff_max_seconds: float = Field(2.0, ge=0.1, le=60)
+    """Longest wait between two attempts to reach a broker."""
+    max_record_bytes: int = Field(1_000_000, ge=1_024, le=100_000_000)
+    """Largest encoded record that is sent."""
+    max_in_flight_records: int = Field(100_000, ge=1, le=10_000_000)
+    """Records that wait for their acknowledgement; at this bound publishes are refused."""
+    max_in_flight_bytes: int = Field(33_554_432, ge=1_048_576, le=2_147_483_647)
+    """Bytes of the records that wait for their acknowledgement; at this bound publishes are refused."""
+    metadata_refresh_seconds: float = Field(30.0, ge=1, le=900)
+    """How often the list of topics is read again."""
+    metadata_timeout_seconds: float = Field(5.0, ge=0.5, le=60)
+    """How long one reading of the list of topics may take."""
+    unknown_topic_recheck_seconds: float = Field(1.0, ge=0.1, le=60)
+    """A topic that was not there is looked for again after this time, for all callers together."""
+    probe_seconds: float = Field(1.0, ge=0.1, le=60)
+    """How often an unreachable Kafka is tried again."""

@@ -1,0 +1,84 @@
+"""What the gateway needs from a schema registry."""
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A named type of a schema that lives in another subject.
+
+    Args:
+        name: full name of the type as the schema uses it.
+        subject: where it is registered.
+        version: its version there.
+    """
+
+    name: str
+    subject: str
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class RegisteredSchema:
+    """A schema as the registry has it.
+
+    Args:
+        id: the registry's global schema id, as it goes into the wire format.
+        subject: where it was found; empty when it was asked for by id.
+        version: its version in the subject; 0 when it was asked for by id.
+        text: the schema as JSON text.
+        kind: ``AVRO``, or what else the registry calls it.
+        references: named types from other subjects.
+    """
+
+    id: int
+    subject: str
+    version: int
+    text: str
+    kind: str = "AVRO"
+    references: tuple[Reference, ...] = field(default=())
+
+
+class Registry(Protocol):
+    """A source of schemas; implementations share one contract test."""
+
+    async def latest(self, subject: str) -> RegisteredSchema:
+        """The newest version of a subject.
+
+        Raises:
+            SchemaMissing: the subject has no version.
+            RegistryUnavailable: no usable answer.
+        """
+        ...
+
+    async def version(self, subject: str, version: int) -> RegisteredSchema:
+        """One version of a subject.
+
+        Raises:
+            SchemaMissing: the subject has no version at all.
+            UnknownSchemaVersion: the subject exists, the version does not.
+            RegistryUnavailable: no usable answer.
+        """
+        ...
+
+    async def by_id(self, schema_id: int) -> RegisteredSchema:
+        """A schema by its global id.
+
+        Raises:
+            SchemaMissing: there is no such id.
+            RegistryUnavailable: no usable answer.
+        """
+        ...
+
+    async def subjects(self) -> list[str]:
+        """All subjects, sorted.
+
+        Raises:
+            RegistryUnavailable: no usable answer.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Release connections."""
+        ...

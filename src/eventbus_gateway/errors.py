@@ -40,6 +40,7 @@
     │   ├── RegistryUnavailable
     │   ├── SchemaMissing            nothing is registered under the subject
     │   └── SchemaUnusable           registered, but it cannot be compiled
+    ├── CorruptRecord                a stored record does not decode with its schema
     ├── OutcomeUnknown               the record may or may not be stored
     └── InternalError                a fault of the gateway itself
 
@@ -288,6 +289,11 @@ class SchemaMissing(Unavailable):
 class SchemaUnusable(Unavailable):
     code = "schema_unusable"
     title = "The registered schema cannot be used"
+
+
+class CorruptRecord(GatewayError):
+    code = "corrupt_record"
+    title = "The record does not decode with its schema"
 
 
 class OutcomeUnknown(GatewayError):

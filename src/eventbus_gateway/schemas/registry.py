@@ -62,6 +62,15 @@ class Registry(Protocol):
         """
         ...
 
+    async def versions(self, subject: str) -> list[int]:
+        """The versions that a subject has, in ascending order.
+
+        Raises:
+            SchemaMissing: the subject has no version.
+            RegistryUnavailable: no usable answer.
+        """
+        ...
+
     async def by_id(self, schema_id: int) -> RegisteredSchema:
         """A schema by its global id.
 

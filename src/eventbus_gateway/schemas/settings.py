@@ -1,8 +1,9 @@
 """The ``[registry]`` section of the configuration."""
 
-from typing import Literal
+from typing import Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator, model_validator
 
 from eventbus_gateway.section import Section
 
@@ -30,6 +31,8 @@ class RegistrySettings(Section):
     """How long connecting to the registry may take."""
     timeout_seconds: float = Field(5.0, gt=0, le=60)
     """How long one whole call may take."""
+    max_connections: int = Field(8, ge=1, le=256)
+    """Connections to the registry at the same time; further calls wait, within ``timeout_seconds``."""
     max_response_bytes: int = Field(2_097_152, ge=1_024, le=67_108_864)
     """Largest answer of the registry that is read."""
     latest_ttl_seconds: float = Field(60.0, ge=1, le=86_400)
@@ -44,3 +47,25 @@ class RegistrySettings(Section):
     """Subjects and absences remembered at the most."""
     max_schema_bytes: int = Field(1_048_576, ge=1_024, le=16_777_216)
     """Largest schema text that is compiled."""
+
+    @field_validator("url")
+    @classmethod
+    def _usable_address(cls, url: str) -> str:
+        if not url:
+            return url
+        parts = urlsplit(url)
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            raise ValueError("must be an http:// or https:// URL with a host")
+        if "@" in parts.netloc:
+            raise ValueError("must not carry credentials: use username and password")
+        if parts.query or parts.fragment:
+            raise ValueError("must not have a query or a fragment")
+        return url.rstrip("/")
+
+    @model_validator(mode="after")
+    def _one_way_to_authenticate(self) -> Self:
+        if self.username is not None and self.bearer_token is not None:
+            raise ValueError("username and bearer_token exclude each other")
+        if (self.username is None) != (self.password is None):
+            raise ValueError("username and password belong together")
+        return self

@@ -36,7 +36,7 @@ class ConfluentRegistry:
         settings: address, credentials and bounds.
 
     Raises:
-        ValueError: the URL is empty, or a certificate file cannot be used.
+        ValueError: the URL is empty or carries credentials, or a certificate file cannot be used.
     """
 
     def __init__(self, settings: RegistrySettings) -> None:

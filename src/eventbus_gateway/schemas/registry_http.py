@@ -6,6 +6,7 @@ import contextlib
 import ssl
 from collections.abc import Iterator
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 import httpx2
 
@@ -43,13 +44,11 @@ class RegistryClient:
         settings: address, credentials and bounds.
 
     Raises:
-        ValueError: the URL is empty, or a certificate file cannot be used.
+        ValueError: the URL is empty or carries credentials, or a certificate file cannot be used.
     """
 
     def __init__(self, settings: RegistrySettings) -> None:
-        if not settings.url:
-            raise ValueError("registry.url is empty")
-        self._base = settings.url
+        self._base = _base(settings.url)
         self._timeout = settings.timeout_seconds
         self._max_bytes = settings.max_response_bytes
         self._headers = _headers(settings)
@@ -117,6 +116,14 @@ class RegistryClient:
                 if len(body) > self._max_bytes:
                     raise RegistryUnavailable(f"the schema registry's answer exceeds {self._max_bytes} bytes")
         return bytes(body)
+
+
+def _base(url: str) -> str:
+    if not url:
+        raise ValueError("registry.url is empty")
+    if "@" in urlsplit(url).netloc:
+        raise ValueError("registry.url must not carry credentials: use registry.username and registry.password")
+    return url.rstrip("/")
 
 
 def _headers(settings: RegistrySettings) -> dict[str, str]:

@@ -1,9 +1,8 @@
 """The ``[registry]`` section of the configuration."""
 
-from typing import Literal, Self
-from urllib.parse import urlsplit
+from typing import Literal
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import Field, SecretStr
 
 from eventbus_gateway.section import Section
 
@@ -27,45 +26,23 @@ class RegistrySettings(Section):
     """PEM file with the authorities that sign the registry's certificate; the system's when empty."""
     client_certificate_file: str | None = None
     """PEM file with a client certificate and its key, for mutual TLS."""
-    connect_timeout_seconds: float = Field(2.0, gt=0, le=60)
+    connect_timeout_seconds: float = Field(default=2.0, gt=0, le=60)
     """How long connecting to the registry may take."""
-    timeout_seconds: float = Field(5.0, gt=0, le=60)
+    timeout_seconds: float = Field(default=5.0, gt=0, le=60)
     """How long one whole call may take."""
-    max_connections: int = Field(8, ge=1, le=256)
+    max_connections: int = Field(default=8, ge=1, le=256)
     """Connections to the registry at the same time; further calls wait, within ``timeout_seconds``."""
-    max_response_bytes: int = Field(2_097_152, ge=1_024, le=67_108_864)
+    max_response_bytes: int = Field(default=2_097_152, ge=1_024, le=67_108_864)
     """Largest answer of the registry that is read."""
-    latest_ttl_seconds: float = Field(60.0, ge=1, le=86_400)
+    latest_ttl_seconds: float = Field(default=60.0, ge=1, le=86_400)
     """After this time the latest version of a subject is asked for again, in the background."""
-    missing_ttl_seconds: float = Field(5.0, ge=0.1, le=3_600)
+    missing_ttl_seconds: float = Field(default=5.0, ge=0.1, le=3_600)
     """How long the absence of a subject or version is remembered."""
-    retry_seconds: float = Field(2.0, ge=0.1, le=60)
+    retry_seconds: float = Field(default=2.0, ge=0.1, le=60)
     """After a failed call, the same one is not made again for this time."""
-    max_schemas: int = Field(1_000, ge=1, le=100_000)
+    max_schemas: int = Field(default=1_000, ge=1, le=100_000)
     """Compiled schemas kept at the most; the one unused for longest goes first."""
-    max_subjects: int = Field(10_000, ge=1, le=1_000_000)
+    max_subjects: int = Field(default=10_000, ge=1, le=1_000_000)
     """Subjects and absences remembered at the most."""
-    max_schema_bytes: int = Field(1_048_576, ge=1_024, le=16_777_216)
+    max_schema_bytes: int = Field(default=1_048_576, ge=1_024, le=16_777_216)
     """Largest schema text that is compiled."""
-
-    @field_validator("url")
-    @classmethod
-    def _usable_address(cls, url: str) -> str:
-        if not url:
-            return url
-        parts = urlsplit(url)
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise ValueError("must be an http:// or https:// URL with a host")
-        if "@" in parts.netloc:
-            raise ValueError("must not carry credentials: use username and password")
-        if parts.query or parts.fragment:
-            raise ValueError("must not have a query or a fragment")
-        return url.rstrip("/")
-
-    @model_validator(mode="after")
-    def _one_way_to_authenticate(self) -> Self:
-        if self.username is not None and self.bearer_token is not None:
-            raise ValueError("username and bearer_token exclude each other")
-        if (self.username is None) != (self.password is None):
-            raise ValueError("username and password belong together")
-        return self

@@ -9,7 +9,6 @@
     │   ├── InvalidParameter         query parameter or path segment
     │   ├── InvalidJson
     │   ├── InvalidContentEncoding   the gzip stream is damaged
-    │   ├── InvalidAttribute         CloudEvents attribute or envelope
     │   ├── EmptyBatch
     │   ├── RouteNotFound
     │   ├── MethodNotAllowed
@@ -22,7 +21,9 @@
     │   ├── HeadersTooLarge
     │   ├── UnsupportedMediaType
     │   ├── UnsupportedEncoding
-    │   ├── InvalidEvent             the data does not fit the schema
+    │   ├── EventError               one or more events have faults; each is listed
+    │   │   ├── InvalidAttribute     CloudEvents attribute or envelope
+    │   │   └── InvalidEvent         the data does not fit the schema
     │   └── IdempotencyKeyReused     same key, another body
     ├── IdempotencyKeyInUse          the first request with this key is still running
     ├── AccessError
@@ -111,11 +112,6 @@ class InvalidContentEncoding(RequestError):
     title = "The body does not decompress"
 
 
-class InvalidAttribute(RequestError):
-    code = "invalid_attribute"
-    title = "A CloudEvents attribute is not valid"
-
-
 class EmptyBatch(RequestError):
     code = "empty_batch"
     title = "The batch has no events"
@@ -187,20 +183,27 @@ class UnsupportedEncoding(RequestError):
     title = "The content encoding is not supported"
 
 
-class InvalidEvent(RequestError):
-    """The data of one or more events does not fit the schema.
+class EventError(RequestError):
+    """One or more events have faults.
 
     Args:
         detail: a sentence for people.
-        faults: every fault found, bounded by the codec.
+        faults: every fault found, bounded by whoever looked for them.
     """
-
-    code = "invalid_event"
-    title = "The event does not fit its schema"
 
     def __init__(self, detail: str, faults: Sequence[Fault]) -> None:
         super().__init__(detail)
         self.faults = tuple(faults)
+
+
+class InvalidAttribute(EventError):
+    code = "invalid_attribute"
+    title = "A CloudEvents attribute is not valid"
+
+
+class InvalidEvent(EventError):
+    code = "invalid_event"
+    title = "The event does not fit its schema"
 
 
 class IdempotencyKeyReused(RequestError):

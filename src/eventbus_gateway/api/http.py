@@ -3,6 +3,8 @@
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
+from eventbus_gateway.auth.principal import ANONYMOUS, Principal
+
 JSON = b"application/json"
 PROBLEM = b"application/problem+json"
 
@@ -21,9 +23,10 @@ class Request:
         body: the body as it came, still content-encoded.
         request_id: the caller's ``x-request-id`` where it is usable, else a new one.
         params: the path's variable segments, filled in by the router.
+        principal: who calls, filled in once that is established.
     """
 
-    __slots__ = ("body", "headers", "method", "params", "path", "query", "repeated", "request_id")
+    __slots__ = ("body", "headers", "method", "params", "path", "principal", "query", "repeated", "request_id")
 
     def __init__(
         self,
@@ -43,6 +46,7 @@ class Request:
         self.request_id = request_id
         self.repeated = repeated
         self.params: dict[str, str] = {}
+        self.principal: Principal = ANONYMOUS
 
 
 class Answer(NamedTuple):

@@ -30,6 +30,12 @@ class HttpSettings(Section):
     """Time from the end of the headers to the end of the body."""
     idle_timeout_seconds: float = Field(75.0, gt=0, le=3_600)
     """Time that a connection may stay open between two requests."""
+    linger_seconds: float = Field(5.0, gt=0, le=60)
+    """Time that a refused caller has to read the answer while the rest of its request is dropped."""
+    max_pipelined_requests: int = Field(32, ge=1, le=1_000)
+    """Requests of one connection that wait for an earlier one's answer; further ones are refused."""
+    hot_path: Literal["protocol", "asgi"] = "protocol"
+    """``protocol`` answers publishes straight from the HTTP parser, ``asgi`` takes them the way of all others."""
     max_in_flight_requests: int = Field(2_000, ge=1, le=1_000_000)
     """Requests that are worked on at the same time."""
     max_in_flight_bytes: int = Field(134_217_728, ge=1_048_576, le=17_179_869_184)
@@ -53,6 +59,12 @@ class PublishSettings(Section):
     """Events in one request."""
     max_gzip_ratio: int = Field(100, ge=2, le=1_000)
     """How many times larger a body may become when it is decompressed."""
+    max_json_values: int = Field(500_000, ge=1_000, le=100_000_000)
+    """Values in one JSON document, counted roughly before it is parsed: small values need many times their text."""
+    max_attributes: int = Field(64, ge=8, le=1_000)
+    """CloudEvents attributes of one event."""
+    max_attribute_bytes: int = Field(4_096, ge=64, le=65_536)
+    """Length of one CloudEvents attribute."""
     idempotency_window_seconds: float = Field(300.0, ge=1, le=86_400)
     """How long the answer to an ``Idempotency-Key`` is kept."""
     idempotency_max_keys: int = Field(100_000, ge=1, le=10_000_000)
@@ -68,8 +80,8 @@ class TopicSettings(Section):
     """``avro`` encodes against the schema registry, ``json`` stores the data as it came."""
     key: str | None = Field(None, pattern=r"^(/([^~]|~[01])*)?$")
     """RFC 6901 pointer to the key inside the data, for events without ``partitionkey``."""
-    key_required: bool = False
-    """Refuse events that have no key."""
+    key_required: bool | None = None
+    """Refuse events without a key; when empty, exactly where ``key`` is set."""
     key_format: Literal["string", "avro"] = "string"
     """``avro`` encodes keys with the schema of subject ``{topic}-key``."""
     schema_version: int | None = Field(None, ge=1)

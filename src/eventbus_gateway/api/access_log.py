@@ -1,0 +1,73 @@
+"""JSON lines on their way to standard output, without ever making the event loop wait."""
+
+import asyncio
+import os
+import queue
+import threading
+
+from eventbus_gateway.telemetry import Metrics
+
+_FLUSH_SECONDS = 0.2
+_STOP_SECONDS = 2.0
+
+
+class AccessLog:
+    """Collects lines on the event loop and writes them from a thread, so that a full pipe stops nobody.
+
+    Args:
+        descriptor: file descriptor to write to.
+        max_bytes: lines that may wait; beyond it lines are dropped and counted.
+        metrics: where dropped lines are counted.
+    """
+
+    def __init__(self, descriptor: int, max_bytes: int, metrics: Metrics) -> None:
+        self._descriptor = descriptor
+        self._max_bytes = max_bytes
+        self._metrics = metrics
+        self._lines: list[bytes] = []
+        self._waiting = 0
+        self._written = 0
+        self._blocks: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._drain, name="access-log", daemon=True)
+        self._timer: asyncio.TimerHandle | None = None
+
+    def start(self) -> None:
+        """Begin to write; needs the running loop."""
+        self._thread.start()
+        self._flush()
+
+    def write(self, line: bytes) -> None:
+        """Take one line, newline included."""
+        # Both counters only grow and each has one writer, so no lock is needed to compare them.
+        if self._waiting - self._written + len(line) > self._max_bytes:
+            self._metrics.log_lines_dropped.add()
+            return
+        self._waiting += len(line)
+        self._lines.append(line)
+
+    def stop(self) -> None:
+        """Write what is left, within two seconds."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._hand_over()
+        self._blocks.put(None)
+        self._thread.join(_STOP_SECONDS)
+
+    def _flush(self) -> None:
+        self._hand_over()
+        self._timer = asyncio.get_running_loop().call_later(_FLUSH_SECONDS, self._flush)
+
+    def _hand_over(self) -> None:
+        if self._lines:
+            self._blocks.put(b"".join(self._lines))
+            self._lines = []
+
+    def _drain(self) -> None:
+        while (block := self._blocks.get()) is not None:
+            rest = memoryview(block)
+            try:
+                while rest:
+                    rest = rest[os.write(self._descriptor, rest) :]
+            except OSError:
+                pass  # nobody reads the log any more, which is no reason to stop serving
+            self._written += len(block)

@@ -1,0 +1,45 @@
+"""How much is worked on at the same time."""
+
+from eventbus_gateway.errors import Overloaded
+
+
+class Admission:
+    """Counts requests and the bytes of their bodies, and refuses what goes beyond the bounds.
+
+    Args:
+        max_requests: requests at the same time.
+        max_bytes: bytes of their bodies at the same time, as they came.
+    """
+
+    __slots__ = ("_max_bytes", "_max_requests", "bytes", "requests")
+
+    def __init__(self, max_requests: int, max_bytes: int) -> None:
+        self._max_requests = max_requests
+        self._max_bytes = max_bytes
+        self.requests = 0
+        self.bytes = 0
+
+    def enter(self) -> None:
+        """Let one request in; :meth:`leave` has to follow.
+
+        Raises:
+            Overloaded: too many requests; nothing was counted.
+        """
+        if self.requests >= self._max_requests:
+            raise Overloaded("Too many requests are being worked on.", retry_after=1.0)
+        self.requests += 1
+
+    def hold(self, count: int) -> None:
+        """Count bytes that arrived for a request that is in.
+
+        Raises:
+            Overloaded: too many bytes; these were not counted.
+        """
+        if self.bytes + count > self._max_bytes:
+            raise Overloaded("Too many bytes are being worked on.", retry_after=1.0)
+        self.bytes += count
+
+    def leave(self, held: int) -> None:
+        """Let a request go, with the bytes that were held for it."""
+        self.requests -= 1
+        self.bytes -= held

@@ -1,0 +1,149 @@
+"""What happens to every request, whichever server brought it."""
+
+import logging
+import time
+import traceback
+from typing import Protocol
+
+import orjson
+
+from eventbus_gateway.api.http import Answer, Request
+from eventbus_gateway.api.problems import problem
+from eventbus_gateway.api.routes import Access, Match, Router
+from eventbus_gateway.auth.policy import Action, Policy
+from eventbus_gateway.auth.principal import Authenticate
+from eventbus_gateway.errors import GatewayError, InternalError, InvalidHeader
+from eventbus_gateway.telemetry import Metrics
+
+_logger = logging.getLogger(__name__)
+
+# Headers whose repetition would leave open which of the values counts.
+_SINGLE = frozenset(
+    {
+        b"authorization",
+        b"content-encoding",
+        b"content-type",
+        b"idempotency-key",
+        b"schema-version",
+        b"traceparent",
+        b"x-api-key",
+    }
+)
+
+
+class LineSink(Protocol):
+    """Takes log lines without ever waiting."""
+
+    def write(self, line: bytes) -> None: ...
+
+
+class Gateway:
+    """Answers requests: finds the route, lets the caller in, runs the handler, turns errors into problems.
+
+    Args:
+        router: the route table.
+        authenticate: establishes who calls.
+        policy: what callers may do.
+        metrics: where requests are counted.
+        access_log: takes one line per request; None for none.
+    """
+
+    def __init__(
+        self,
+        router: Router,
+        authenticate: Authenticate,
+        policy: Policy,
+        metrics: Metrics,
+        access_log: LineSink | None = None,
+    ) -> None:
+        self.router = router
+        self._authenticate = authenticate
+        self._policy = policy
+        self._metrics = metrics
+        self._access_log = access_log
+
+    async def handle(self, request: Request, match: Match | None = None) -> Answer:
+        """The answer to a request; never raises.
+
+        Args:
+            request: head and whole body.
+            match: the route, where the server found it already.
+        """
+        started = time.perf_counter()
+        try:
+            if match is None:
+                match = self.router.match(request.method, request.path)
+            request.params = match.params
+            self._let_in(request, match)
+            answer = await match.route.handler(request)
+        except GatewayError as error:
+            answer = problem(error, request.path, _outcome(error, match))
+        except Exception as error:  # noqa: BLE001 - the rim of a request: whatever fails in it must not end the connection
+            _log_failure(error, request.request_id)
+            internal = InternalError("The gateway failed; the request id finds the reason in its log.")
+            answer = problem(internal, request.path, _outcome(internal, match))
+        self.finish(request, answer, match.route.template if match is not None else "unmatched", started)
+        return answer
+
+    def refuse(self, request: Request, error: GatewayError) -> Answer:
+        """The answer to a request that the server itself had to refuse."""
+        answer = problem(error, request.path)
+        self.finish(request, answer, "refused", time.perf_counter())
+        return answer
+
+    def finish(self, request: Request, answer: Answer, route: str, started: float) -> None:
+        """Count and log a request."""
+        seconds = time.perf_counter() - started
+        self._metrics.requests.add((request.method, route, str(answer.status)))
+        self._metrics.request_seconds.observe(seconds)
+        if self._access_log is not None:
+            self._access_log.write(_line(request, answer, route, seconds))
+
+    def _let_in(self, request: Request, match: Match) -> None:
+        if request.repeated:
+            _refuse_repeated(request.repeated)
+        access = match.route.access
+        if access is Access.OPEN:
+            return
+        request.principal = self._authenticate(request.headers)
+        if isinstance(access, Action):
+            self._policy.require(request.principal, access, match.params["topic"])
+
+
+def _refuse_repeated(names: frozenset[bytes]) -> None:
+    for name in names:
+        if name in _SINGLE or name.startswith(b"ce-"):
+            raise InvalidHeader(f"The header {name.decode('latin-1')} came more than once.")
+
+
+def _outcome(error: GatewayError, match: Match | None) -> str | None:
+    """Errors raised on the way to Kafka stored nothing; of a failure inside the gateway nobody knows."""
+    if match is None or match.route.access is not Action.PUBLISH:
+        return None
+    return "unknown" if isinstance(error, InternalError) else "not_stored"
+
+
+def _line(request: Request, answer: Answer, route: str, seconds: float) -> bytes:
+    return orjson.dumps(
+        {
+            "timestamp": time.time(),
+            "level": "info",
+            "message": "request",
+            "request_id": request.request_id,
+            "method": request.method,
+            "route": route,
+            "topic": request.params.get("topic"),
+            "principal": request.principal.name,
+            "status": answer.status,
+            "duration_ms": seconds * 1_000,
+            "bytes_in": len(request.body),
+            "bytes_out": len(answer.body),
+        },
+        option=orjson.OPT_APPEND_NEWLINE,
+    )
+
+
+def _log_failure(error: Exception, request_id: str) -> None:
+    # The exception's text can hold a payload, so only its type and its place are told.
+    places = [f"{frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)]
+    _logger.error("request %s failed with %s at %s", request_id, type(error).__name__, " < ".join(reversed(places)))

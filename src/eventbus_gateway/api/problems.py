@@ -1,0 +1,77 @@
+"""The one place where errors become HTTP: RFC 9457 problem documents."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from eventbus_gateway import errors
+from eventbus_gateway.api.http import PROBLEM, Answer
+
+# Looked up along the class hierarchy, so that a family needs one line.
+STATUS: Mapping[type[errors.GatewayError], int] = {
+    errors.RequestError: 400,
+    errors.RouteNotFound: 404,
+    errors.UnknownTopic: 404,
+    errors.MethodNotAllowed: 405,
+    errors.RequestTimeout: 408,
+    errors.BodyTooLarge: 413,
+    errors.BatchTooLarge: 413,
+    errors.EventTooLarge: 413,
+    errors.HeadersTooLarge: 431,
+    errors.UnsupportedMediaType: 415,
+    errors.UnsupportedEncoding: 415,
+    errors.InvalidEvent: 422,
+    errors.IdempotencyKeyReused: 422,
+    errors.IdempotencyKeyInUse: 409,
+    errors.Unauthenticated: 401,
+    errors.Forbidden: 403,
+    errors.Throttled: 429,
+    errors.Unavailable: 503,
+    errors.OutcomeUnknown: 504,
+    errors.CorruptRecord: 500,
+    errors.InternalError: 500,
+}
+
+_DEFAULT_RETRY_AFTER = 1.0
+
+
+def status_of(error: errors.GatewayError) -> int:
+    """The HTTP status that stands for an error."""
+    return next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 500)
+
+
+def problem(error: errors.GatewayError, instance: str, outcome: str | None = None) -> Answer:
+    """The answer that tells a caller about an error.
+
+    Args:
+        error: what went wrong.
+        instance: path of the request.
+        outcome: ``stored``, ``not_stored`` or ``unknown`` where the request was a publish.
+    """
+    status = status_of(error)
+    document: dict[str, Any] = {
+        "type": f"urn:eventbus:error:{error.code}",
+        "title": error.title,
+        "status": status,
+        "detail": error.detail,
+        "code": error.code,
+        "instance": instance,
+    }
+    if isinstance(error, errors.EventError):
+        document["errors"] = [{"pointer": fault.pointer, "detail": fault.detail} for fault in error.faults]
+    if outcome is not None:
+        document["outcome"] = outcome
+    return Answer(status, orjson.dumps(document), PROBLEM, _headers(error, status))
+
+
+def _headers(error: errors.GatewayError, status: int) -> tuple[tuple[bytes, bytes], ...]:
+    headers: list[tuple[bytes, bytes]] = []
+    if status in {429, 503}:
+        seconds = error.retry_after if error.retry_after is not None else _DEFAULT_RETRY_AFTER
+        headers.append((b"retry-after", b"%d" % max(1, round(seconds))))
+    if isinstance(error, errors.MethodNotAllowed):
+        headers.append((b"allow", ", ".join(error.allowed).encode()))
+    if isinstance(error, errors.Unauthenticated):
+        headers.append((b"www-authenticate", b'Bearer realm="eventbus"'))
+    return tuple(headers)

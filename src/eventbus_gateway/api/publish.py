@@ -1,0 +1,265 @@
+"""``POST /v1/topics/{topic}/events``: the gateway's main job."""
+
+import asyncio
+import hashlib
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
+
+import orjson
+
+from eventbus_gateway.api import receipts
+from eventbus_gateway.api.attributes import Attributes, from_headers
+from eventbus_gateway.api.body import Media, decoded, media_type
+from eventbus_gateway.api.events import Draft, cloudevents, lines, one_cloudevent, one_event
+from eventbus_gateway.api.http import Answer, Request
+from eventbus_gateway.api.idempotency import IdempotencyWindow, idempotency_key
+from eventbus_gateway.api.query import flag
+from eventbus_gateway.api.records import RecordBuilder
+from eventbus_gateway.api.settings import PublishSettings
+from eventbus_gateway.api.topics import Topic, Topics
+from eventbus_gateway.auth.limits import EventLimits
+from eventbus_gateway.errors import EventError, EventTooLarge, Fault, InvalidEvent, InvalidHeader
+from eventbus_gateway.kafka.records import Record, RecordSink
+from eventbus_gateway.schemas.cache import Schema, Schemas
+from eventbus_gateway.telemetry import Metrics
+
+MAX_FAULTS = 100
+# How many events are encoded before other requests get their turn on the loop.
+_SLICE = 64
+_FINGERPRINTED = (b"content-type", b"content-encoding", b"schema-version")
+
+
+class Command(NamedTuple):
+    """What a request asks for, before its body is read.
+
+    Args:
+        media: how the body carries its events.
+        attributes: CloudEvents attributes from the headers.
+        schema_version: version to encode with, None for the topic's own choice.
+        dry_run: validate only.
+    """
+
+    media: Media
+    attributes: Attributes
+    schema_version: int | None
+    dry_run: bool
+
+
+class Schemata(NamedTuple):
+    """The schemas that a topic's records are encoded with; None where there is none."""
+
+    value: Schema | None
+    key: Schema | None
+
+
+class Publish:
+    """Handles publishes.
+
+    Args:
+        topics: finds the topic.
+        schemas: finds its schemas.
+        sink: takes the records.
+        limits: what the caller may publish.
+        settings: bounds.
+        builder: makes records of drafts.
+        window: remembered idempotency keys.
+        metrics: where outcomes are counted.
+    """
+
+    def __init__(
+        self,
+        topics: Topics,
+        schemas: Schemas,
+        sink: RecordSink,
+        limits: EventLimits,
+        settings: PublishSettings,
+        builder: RecordBuilder,
+        metrics: Metrics,
+    ) -> None:
+        self._topics = topics
+        self._schemas = schemas
+        self._sink = sink
+        self._limits = limits
+        self._settings = settings
+        self._builder = builder
+        self._metrics = metrics
+        self._window = IdempotencyWindow(
+            settings.idempotency_window_seconds, settings.idempotency_max_keys, settings.idempotency_max_bytes
+        )
+        # Parsed batches are large: one at a time keeps their sum at one, whatever the callers do.
+        self._bulk = asyncio.Lock()
+
+    async def __call__(self, request: Request) -> Answer:
+        """Store the request's events and answer with receipts, or say why not."""
+        command = self._command(request)
+        topic = await self._topics.require(request.params["topic"])
+        key = request.headers.get(b"idempotency-key")
+        if key is None or command.dry_run:
+            return await self._publish(request, command, topic)
+        return await self._publish_once(request, command, topic, idempotency_key(key))
+
+    async def _publish(self, request: Request, command: Command, topic: Topic) -> Answer:
+        schemata = await self._schemata(topic, command)
+        ids, records = await self._records(request, command, topic, schemata)
+        if command.dry_run:
+            return _valid(len(records), schemata)
+        self._limits.take(request.principal, len(records))
+        started = time.perf_counter()
+        outcomes = await self._sink.send(topic.name, records)
+        self._metrics.ack_seconds.observe(time.perf_counter() - started)
+        for name, count in receipts.tally(outcomes).items():
+            self._metrics.events.add((topic.name, name), count)
+        if command.media.is_batch:
+            return receipts.batch(ids, outcomes, request.path)
+        schema_id = schemata.value.id if schemata.value is not None else None
+        return receipts.single(topic.name, ids[0], outcomes[0], schema_id, request.path)
+
+    async def _publish_once(self, request: Request, command: Command, topic: Topic, key: bytes) -> Answer:
+        scope = (request.principal.name, topic.name, key)
+        known = self._window.begin(scope, _fingerprint(request))
+        if known is not None:
+            return known._replace(headers=(*known.headers, (b"idempotency-replayed", b"true")))
+        kept: Answer | None = None
+        try:
+            answer = await self._publish(request, command, topic)
+            if answer.status < 300:
+                kept = answer
+        finally:
+            # Nothing is certain to be stored behind any other answer, so the same request may be tried again.
+            self._window.end(scope, kept)
+        return answer
+
+    def _command(self, request: Request) -> Command:
+        headers = request.headers
+        media = media_type(headers.get(b"content-type"))
+        version = headers.get(b"schema-version")
+        return Command(
+            media,
+            from_headers(headers, self._settings.max_attribute_bytes),
+            _schema_version(version) if version is not None else None,
+            flag(request.query, "dryRun") if request.query else False,
+        )
+
+    async def _schemata(self, topic: Topic, command: Command) -> Schemata:
+        wants_key = topic.settings.key_format == "avro"
+        if not topic.is_avro:
+            if command.schema_version is not None:
+                raise InvalidHeader("Schema-Version has no meaning for a topic without schema.")
+            return Schemata(None, await self._schema(topic, topic.key_subject, None) if wants_key else None)
+        version = command.schema_version or topic.settings.schema_version
+        value = await self._schema(topic, topic.subject, version)
+        return Schemata(value, await self._schema(topic, topic.key_subject, None) if wants_key else None)
+
+    async def _schema(self, topic: Topic, subject: str, version: int | None) -> Schema:
+        ready = self._schemas.ready(subject, version, topic.options)
+        return ready if ready is not None else await self._schemas.get(subject, version, topic.options)
+
+    async def _records(
+        self, request: Request, command: Command, topic: Topic, schemata: Schemata
+    ) -> tuple[list[str], list[Record]]:
+        settings = self._settings
+        limit = settings.max_batch_bytes if command.media.is_batch else settings.max_event_bytes
+        body = decoded(request.body, request.headers.get(b"content-encoding"), limit, settings.max_gzip_ratio)
+        build = self._builder.for_request(request, command.attributes, topic, schemata.value, schemata.key)
+        match command.media:
+            case Media.EVENT:
+                return _one(build, one_event(body, settings), "")
+            case Media.CLOUDEVENT:
+                _refuse_attributes_outside(command)
+                return _one(build, one_cloudevent(body, settings, not topic.is_avro), "/data")
+            case Media.NDJSON:
+                _refuse_shared_id(command)
+                return await _many(build, lines(body, settings), "")
+            case Media.CLOUDEVENTS_BATCH:
+                _refuse_attributes_outside(command)
+                async with self._bulk:
+                    return await _many(build, cloudevents(body, settings, not topic.is_avro), "/data")
+
+
+Build = Callable[[Draft], tuple[str, Record]]
+
+
+def _one(build: Build, draft: Draft, below: str) -> tuple[list[str], list[Record]]:
+    try:
+        event_id, record = build(draft)
+    except EventError as error:
+        if not below:
+            raise
+        raise type(error)(error.detail, [_moved(fault, below) for fault in error.faults]) from None
+    return [event_id], [record]
+
+
+async def _many(build: Build, drafts: Iterable[Draft], below: str) -> tuple[list[str], list[Record]]:
+    ids: list[str] = []
+    records: list[Record] = []
+    faults: list[Fault] = []
+    faulty = 0
+    for index, draft in enumerate(drafts):
+        if index % _SLICE == _SLICE - 1:
+            await asyncio.sleep(0)
+        if draft.faults:
+            found = [_moved(fault, f"/{index}") for fault in draft.faults]
+        else:
+            try:
+                event_id, record = build(draft)
+            except EventError as error:
+                found = [_moved(fault, f"/{index}{below}") for fault in error.faults]
+            except EventTooLarge as error:
+                found = [Fault(f"/{index}", error.detail)]
+            else:
+                ids.append(event_id)
+                records.append(record)
+                continue
+        faulty += 1
+        faults.extend(found[: MAX_FAULTS - len(faults)])
+    if faulty:
+        more = f" The first {MAX_FAULTS} faults are listed." if len(faults) == MAX_FAULTS else ""
+        raise InvalidEvent(f"{faulty} of the batch's events have faults; none was stored.{more}", faults)
+    return ids, records
+
+
+def _moved(fault: Fault, below: str) -> Fault:
+    return Fault(below + fault.pointer, fault.detail)
+
+
+def _refuse_attributes_outside(command: Command) -> None:
+    if command.attributes:
+        raise InvalidHeader("ce- headers have no meaning beside structured CloudEvents; put them into the envelope.")
+
+
+def _refuse_shared_id(command: Command) -> None:
+    if "id" in command.attributes:
+        raise InvalidHeader("ce-id would give every line the same id; leave it out.")
+
+
+def _schema_version(value: bytes) -> int:
+    if value.isdigit() and len(value) <= 9 and (version := int(value)) > 0:
+        return version
+    raise InvalidHeader("Schema-Version is a positive whole number.")
+
+
+def _fingerprint(request: Request) -> bytes:
+    headers = request.headers
+    parts: Sequence[bytes] = [
+        *(headers.get(name, b"") for name in _FINGERPRINTED),
+        *(b"%s:%s" % item for item in sorted(headers.items()) if item[0].startswith(b"ce-")),
+        request.query,
+        request.body,
+    ]
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(b"%d:" % len(part))
+        digest.update(part)
+    return digest.digest()
+
+
+def _valid(events: int, schemata: Schemata) -> Answer:
+    schema = schemata.value
+    document = {
+        "valid": True,
+        "events": events,
+        "schemaId": schema.id if schema is not None else None,
+        "schemaVersion": schema.version if schema is not None else None,
+    }
+    return Answer(200, orjson.dumps(document))

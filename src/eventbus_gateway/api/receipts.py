@@ -1,0 +1,75 @@
+"""What became of a publish, as an answer."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import orjson
+
+from eventbus_gateway.api.http import Answer
+from eventbus_gateway.api.ids import Timestamps
+from eventbus_gateway.api.problems import problem, status_of
+from eventbus_gateway.kafka.records import NotStored, Outcome, Stored, Unknown
+
+_timestamps = Timestamps()
+
+
+def single(topic: str, event_id: str, outcome: Outcome, schema_id: int | None, instance: str) -> Answer:
+    """The answer to a publish of one event: 201, or the problem that stands for the outcome."""
+    if not isinstance(outcome, Stored):
+        return problem(outcome.error, instance, name_of(outcome))
+    receipt = {
+        "id": event_id,
+        "topic": topic,
+        "partition": outcome.partition,
+        "offset": outcome.offset,
+        "timestamp": _timestamps(outcome.timestamp),
+        "schemaId": schema_id,
+    }
+    return Answer(201, orjson.dumps(receipt))
+
+
+def batch(event_ids: Sequence[str], outcomes: Sequence[Outcome], instance: str) -> Answer:
+    """The answer to a publish of many: 200 all stored, 207 mixed, else the problem that all of them share."""
+    stored = sum(type(outcome) is Stored for outcome in outcomes)
+    if stored == 0 and (shared := _shared_problem(outcomes, instance)) is not None:
+        return shared
+    results = [_result(*pair) for pair in zip(event_ids, outcomes, strict=True)]
+    return Answer(200 if stored == len(outcomes) else 207, orjson.dumps({"results": results}))
+
+
+def name_of(outcome: Outcome) -> str:
+    """The outcome's word in the API and in metrics."""
+    return _NAMES[type(outcome)]
+
+
+def tally(outcomes: Sequence[Outcome]) -> Mapping[str, int]:
+    """How many events had each outcome."""
+    if len(outcomes) == 1:
+        return {name_of(outcomes[0]): 1}
+    return {_NAMES[kind]: count for kind, count in Counter(map(type, outcomes)).items()}
+
+
+_NAMES: Mapping[type, str] = {Stored: "stored", NotStored: "not_stored", Unknown: "unknown"}
+
+
+def _shared_problem(outcomes: Sequence[Outcome], instance: str) -> Answer | None:
+    first = outcomes[0]
+    if isinstance(first, Stored):
+        return None
+    name, status = name_of(first), status_of(first.error)
+    for outcome in outcomes:
+        if isinstance(outcome, Stored) or name_of(outcome) != name or status_of(outcome.error) != status:
+            return None
+    return problem(first.error, instance, name)
+
+
+def _result(event_id: str, outcome: Outcome) -> dict[str, Any]:
+    if isinstance(outcome, Stored):
+        return {"id": event_id, "outcome": "stored", "partition": outcome.partition, "offset": outcome.offset}
+    return {
+        "id": event_id,
+        "outcome": name_of(outcome),
+        "code": outcome.error.code,
+        "detail": outcome.error.detail,
+    }

@@ -1,0 +1,246 @@
+"""One process: its parts put together, started, and stopped again."""
+
+import asyncio
+import contextlib
+import logging
+import signal
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import NamedTuple
+
+import uvicorn
+
+from eventbus_gateway.api.access_log import AccessLog
+from eventbus_gateway.api.admission import Admission
+from eventbus_gateway.api.asgi import AsgiAdapter
+from eventbus_gateway.api.connection import protocol_class
+from eventbus_gateway.api.edge import Edge
+from eventbus_gateway.api.gateway import Gateway
+from eventbus_gateway.api.ids import IdSource
+from eventbus_gateway.api.internal import Internal
+from eventbus_gateway.api.publish import Publish
+from eventbus_gateway.api.records import RecordBuilder
+from eventbus_gateway.api.routes import Router
+from eventbus_gateway.api.table import internal_routes, public_routes
+from eventbus_gateway.api.topics import Topics
+from eventbus_gateway.auth.limits import EventLimits
+from eventbus_gateway.auth.policy import Policy, policy
+from eventbus_gateway.auth.principal import Anonymous, authenticator
+from eventbus_gateway.config import Config
+from eventbus_gateway.errors import GatewayError
+from eventbus_gateway.kafka.cluster import Cluster
+from eventbus_gateway.kafka.producer import KafkaProducer
+from eventbus_gateway.schemas.cache import Schemas
+from eventbus_gateway.schemas.confluent import ConfluentRegistry
+from eventbus_gateway.schemas.folder import FolderRegistry
+from eventbus_gateway.schemas.registry import Registry
+from eventbus_gateway.schemas.settings import RegistrySettings
+from eventbus_gateway.telemetry import Metrics
+
+_logger = logging.getLogger(__name__)
+
+# The process is ready without warm caches when Kafka or the registry let it wait.
+_WARM_UP_SECONDS = 5.0
+_STANDARD_OUTPUT = 1
+
+
+class Addresses(NamedTuple):
+    """Where a running process listens.
+
+    Args:
+        public: host and port for callers.
+        internal: host and port for probes and metrics.
+    """
+
+    public: tuple[str, int]
+    internal: tuple[str, int]
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server under a process that watches for signals itself.
+
+    uvicorn raises a captured signal again once it has stopped, which would end the process before Kafka has
+    acknowledged what was accepted.
+    """
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    @property
+    def address(self) -> tuple[str, int]:
+        host, port = self.servers[0].sockets[0].getsockname()[:2]
+        return str(host), int(port)
+
+
+def _log_addresses(addresses: Addresses) -> None:
+    _logger.info("serving %s:%d, probes and metrics on %s:%d", *addresses.public, *addresses.internal)
+
+
+class App:
+    """A gateway process.
+
+    Args:
+        config: all of its configuration.
+        serves_registry: answer the read side of the schema registry's API too, as ``eventbus dev`` does.
+    """
+
+    def __init__(self, config: Config, *, serves_registry: bool = False) -> None:
+        self._config = config
+        self._serves_registry = serves_registry
+        self._stop = asyncio.Event()
+        self.state = "starting"
+        self.metrics = Metrics()
+        self.admission = Admission(config.http.max_in_flight_requests, config.http.max_in_flight_bytes)
+        self._ids = IdSource()
+        self._registry = registry(config.registry)
+        self._schemas = Schemas(self._registry, config.registry)
+        self._cluster = Cluster(config.kafka)
+        self._producer = KafkaProducer(config.kafka)
+        self._topics = Topics(self._cluster, config.topics, config.topic_defaults)
+        self._access_log = AccessLog(_STANDARD_OUTPUT, config.http.access_log_max_bytes, self.metrics)
+
+    def stop(self) -> None:
+        """Ask a running process to drain and end."""
+        self._stop.set()
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[Addresses]:
+        """Serve while the context is open; leaving it drains."""
+        config = self._config
+        gateway = self._gateway()
+        edge = Edge(gateway, self.admission, config.http, config.publish, self._ids)
+        public = _server(
+            AsgiAdapter(gateway, self.admission, config.publish, self._ids),
+            edge,
+            config.http.host,
+            config.http.port,
+            config,
+        )
+        internal = self._internal()
+        self._measure(edge)
+
+        # Phase 1: reach Kafka and the registry, without insisting on either
+        await self._producer.start()
+        await self._cluster.start()
+        await self._warm_up()
+
+        # Phase 2: listen; probes first, so that nobody is sent here too early
+        self._access_log.start()
+        edge.start()
+        serving = [asyncio.create_task(internal.serve()), asyncio.create_task(public.serve())]
+        try:
+            await _until_started(serving, internal, public)
+            self.state = "ready"
+            yield Addresses(public.address, internal.address)
+        finally:
+            # Phase 3: take no new connections, answer what was accepted
+            self.state = "draining"
+            public.should_exit = True
+            await asyncio.gather(serving[1], return_exceptions=True)
+
+            # Phase 4: let Kafka acknowledge what is still under way (its caller may have gone)
+            await self._producer.drain(config.http.drain_seconds)
+            await self._cluster.aclose()
+            await self._schemas.aclose()
+            await self._registry.aclose()
+
+            # Phase 5: the last to go are the probes and the log
+            internal.should_exit = True
+            await asyncio.gather(serving[0], return_exceptions=True)
+            edge.stop()
+            self._access_log.stop()
+
+    async def run(self, on_ready: Callable[[Addresses], None] = _log_addresses) -> None:
+        """Serve until SIGTERM, SIGINT or :meth:`stop`, then drain.
+
+        Args:
+            on_ready: told where the process listens, once it does.
+        """
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.stop)
+        async with self.running() as addresses:
+            on_ready(addresses)
+            await self._stop.wait()
+            _logger.info("draining")
+
+    def _gateway(self) -> Gateway:
+        config = self._config
+        allowed = policy(config.auth)
+        limits = EventLimits(config.auth.events_per_second, config.auth.burst_events)
+        builder = RecordBuilder(config.kafka.max_record_bytes, self._ids)
+        publish = Publish(self._topics, self._schemas, self._producer, limits, config.publish, builder, self.metrics)
+        served = self._registry if self._serves_registry else None
+        routes = public_routes(publish, self._topics, self._schemas, allowed, served)
+        log = self._access_log if config.http.access_log else None
+        return Gateway(Router(routes), authenticator(config.auth), allowed, self.metrics, log)
+
+    def _internal(self) -> _Server:
+        config = self._config
+        routes = internal_routes(Internal(self.metrics, lambda: self.state))
+        gateway = Gateway(Router(routes), Anonymous(), Policy(None), Metrics())
+        admission = Admission(config.http.max_in_flight_requests, config.http.max_in_flight_bytes)
+        edge = Edge(gateway, admission, config.http, config.publish, self._ids)
+        adapter = AsgiAdapter(gateway, admission, config.publish, self._ids)
+        return _server(adapter, edge, config.http.internal_host, config.http.internal_port, config)
+
+    def _measure(self, edge: Edge) -> None:
+        gauge = self.metrics.gauge
+        gauge("eventbus_http_in_flight_requests", "Requests being worked on.", lambda: self.admission.requests)
+        gauge("eventbus_http_in_flight_bytes", "Bytes of request bodies held.", lambda: self.admission.bytes)
+        gauge("eventbus_http_connections", "Open connections.", lambda: len(edge.connections))
+        gauge("eventbus_event_loop_lag_seconds", "How late the event loop's last timer was.", lambda: edge.lag)
+        status = self._producer.status
+        gauge("eventbus_kafka_up", "1 while Kafka can be reached.", lambda: status().up)
+        gauge("eventbus_kafka_in_flight_records", "Unacknowledged records.", lambda: status().in_flight_records)
+        gauge("eventbus_kafka_in_flight_bytes", "Bytes of unacknowledged records.", lambda: status().in_flight_bytes)
+
+    async def _warm_up(self) -> None:
+        names = list(self._config.topics)
+        jobs = [self._warm_up_topic(name) for name in names]
+        try:
+            async with asyncio.timeout(_WARM_UP_SECONDS):
+                await asyncio.gather(self._producer.warm_up(names), *jobs)
+        except (TimeoutError, GatewayError):
+            _logger.warning("starting with cold caches: Kafka or the schema registry did not answer in time")
+
+    async def _warm_up_topic(self, name: str) -> None:
+        topic = self._topics.view(name)
+        if topic.is_avro:
+            # What is missing or broken is told to whoever publishes; it must not keep the others from starting.
+            with contextlib.suppress(GatewayError):
+                await self._schemas.get(topic.subject, topic.settings.schema_version, topic.options)
+
+
+def registry(settings: RegistrySettings) -> Registry:
+    """The schema registry as configured."""
+    return FolderRegistry(settings.folder) if settings.kind == "folder" else ConfluentRegistry(settings)
+
+
+def _server(adapter: AsgiAdapter, edge: Edge, host: str, port: int, config: Config) -> _Server:
+    return _Server(
+        uvicorn.Config(
+            adapter,  # type: ignore[arg-type]
+            host=host,
+            port=port,
+            http=protocol_class(edge),
+            ws="none",
+            lifespan="off",
+            loop="none",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=int(config.http.drain_seconds),
+            backlog=config.http.max_connections,
+        )
+    )
+
+
+async def _until_started(serving: list[asyncio.Task[None]], *servers: _Server) -> None:
+    """Wait until all servers listen; one that cannot ends its task instead."""
+    while not all(server.started for server in servers):
+        done = [task for task in serving if task.done()]
+        if done:
+            done[0].result()
+            raise RuntimeError("A server ended before it was started.")
+        await asyncio.sleep(0.01)

@@ -1,0 +1,181 @@
+"""A gateway on a real socket, with Kafka and schemas in memory, for tests of everything above Kafka."""
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any, Literal
+
+import httpx2
+import uvicorn
+import uvloop
+
+from eventbus_gateway.api.admission import Admission
+from eventbus_gateway.api.asgi import AsgiAdapter
+from eventbus_gateway.api.connection import protocol_class
+from eventbus_gateway.api.edge import Edge
+from eventbus_gateway.api.gateway import Gateway
+from eventbus_gateway.api.ids import IdSource
+from eventbus_gateway.api.publish import Publish
+from eventbus_gateway.api.records import RecordBuilder
+from eventbus_gateway.api.routes import Router
+from eventbus_gateway.api.settings import HttpSettings, PublishSettings, TopicSettings
+from eventbus_gateway.api.table import public_routes
+from eventbus_gateway.api.topics import Topics
+from eventbus_gateway.auth.limits import EventLimits
+from eventbus_gateway.auth.policy import policy
+from eventbus_gateway.auth.principal import authenticator
+from eventbus_gateway.auth.settings import AuthSettings
+from eventbus_gateway.kafka.memory import MemoryKafka
+from eventbus_gateway.schemas.cache import Schemas
+from eventbus_gateway.schemas.folder import FolderRegistry
+from eventbus_gateway.schemas.registry import Registry
+from eventbus_gateway.schemas.settings import RegistrySettings
+from eventbus_gateway.telemetry import Metrics
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+
+# How requests reach the handlers: straight from the protocol, through ASGI behind the protocol, or through ASGI
+# behind uvicorn's own protocol.
+Way = Literal["protocol", "asgi", "uvicorn"]
+
+ANYBODY = AuthSettings(mode="anonymous")
+
+
+class Lines:
+    """Collects access log lines."""
+
+    def __init__(self) -> None:
+        self.lines: list[bytes] = []
+
+    def write(self, line: bytes) -> None:
+        self.lines.append(line)
+
+
+class Served:
+    """A gateway that runs in a thread of its own until :meth:`close`.
+
+    Args:
+        kafka: where records go.
+        registry: where schemas come from.
+        topics: settings by topic.
+        way: how requests reach the handlers.
+        http: bounds of the edge.
+        publish: bounds of publishing.
+        auth: who may call.
+        clock: time of limits.
+    """
+
+    def __init__(
+        self,
+        kafka: MemoryKafka | None = None,
+        registry: Registry | None = None,
+        topics: Mapping[str, TopicSettings] | None = None,
+        way: Way = "protocol",
+        http: HttpSettings | None = None,
+        publish: PublishSettings | None = None,
+        auth: AuthSettings = ANYBODY,
+        clock: Callable[[], float] | None = None,
+    ) -> None:
+        self.kafka = kafka if kafka is not None else MemoryKafka({"appointments": 4})
+        self.registry = registry if registry is not None else FolderRegistry(EXAMPLES)
+        self.metrics = Metrics()
+        self.access = Lines()
+        self._topics = dict(topics or {})
+        self._way = way
+        self._http = (http or HttpSettings()).model_copy(update={"hot_path": "asgi" if way == "asgi" else "protocol"})
+        self._publish = publish or PublishSettings()
+        self._auth = auth
+        self._clock = clock
+        self.admission = Admission(self._http.max_in_flight_requests, self._http.max_in_flight_bytes)
+        self._ready: Future[int] = Future()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._server: uvicorn.Server | None = None
+        self._thread = threading.Thread(target=self._run, name="gateway", daemon=True)
+        self._thread.start()
+        self.port = self._ready.result(timeout=10)
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.client = httpx2.Client(base_url=self.url, timeout=10, trust_env=False)
+
+    def close(self) -> None:
+        """Stop as the process would at SIGTERM, and wait for it."""
+        self.client.close()
+        self.stop()
+        self._thread.join(timeout=20)
+        assert not self._thread.is_alive()
+
+    def stop(self) -> None:
+        """Begin to drain."""
+        if self._server is not None:
+            self._server.should_exit = True
+
+    def call(self, work: Callable[[], Any]) -> Any:
+        """Run something on the gateway's event loop and wait for its result."""
+        assert self._loop is not None
+        result: Future[Any] = Future()
+
+        def run() -> None:
+            try:
+                result.set_result(work())
+            except BaseException as error:  # noqa: BLE001 - handed to the waiting test
+                result.set_exception(error)
+
+        self._loop.call_soon_threadsafe(run)
+        return result.result(timeout=10)
+
+    def _run(self) -> None:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            try:
+                runner.run(self._serve())
+            except BaseException as error:
+                if not self._ready.done():
+                    self._ready.set_exception(error)
+                raise
+
+    async def _serve(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        ids = IdSource()
+        clocked = {"clock": self._clock} if self._clock is not None else {}
+        allowed = policy(self._auth)
+        schemas = Schemas(self.registry, RegistrySettings())
+        topics = Topics(self.kafka, self._topics, TopicSettings())
+        limits = EventLimits(self._auth.events_per_second, self._auth.burst_events, **clocked)
+        publish = Publish(
+            topics, schemas, self.kafka, limits, self._publish, RecordBuilder(1_000_000, ids), self.metrics
+        )
+        routes = public_routes(publish, topics, schemas, allowed, self.registry)
+        gateway = Gateway(Router(routes), authenticator(self._auth), allowed, self.metrics, self.access)
+        edge = Edge(gateway, self.admission, self._http, self._publish, ids)
+        adapter = AsgiAdapter(gateway, self.admission, self._publish, ids)
+        config = uvicorn.Config(
+            adapter,  # type: ignore[arg-type]
+            port=0,
+            http="httptools" if self._way == "uvicorn" else protocol_class(edge),
+            lifespan="off",
+            loop="none",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=10,
+        )
+        self._server = uvicorn.Server(config)
+        edge.start()
+        serving = asyncio.create_task(self._server.serve())
+        while not self._server.started and not serving.done():
+            await asyncio.sleep(0)
+        self._ready.set_result(self._server.servers[0].sockets[0].getsockname()[1])
+        await serving
+        edge.stop()
+        await schemas.aclose()
+
+
+@contextlib.contextmanager
+def served(**options: Any) -> Iterator[Served]:
+    """A gateway while the context is open; takes what :class:`Served` takes."""
+    gateway = Served(**options)
+    try:
+        yield gateway
+    finally:
+        gateway.close()

@@ -9,18 +9,17 @@ from pathlib import Path
 from typing import Any, Literal
 
 import httpx2
-import uvicorn
 import uvloop
 
 from eventbus_gateway.api.admission import Admission
 from eventbus_gateway.api.asgi import AsgiAdapter
-from eventbus_gateway.api.connection import protocol_class
 from eventbus_gateway.api.edge import Edge
 from eventbus_gateway.api.gateway import Gateway
 from eventbus_gateway.api.ids import IdSource
 from eventbus_gateway.api.publish import Publish
 from eventbus_gateway.api.records import RecordBuilder
 from eventbus_gateway.api.routes import Router
+from eventbus_gateway.api.server import Server
 from eventbus_gateway.api.settings import HttpSettings, PublishSettings, TopicSettings
 from eventbus_gateway.api.table import public_routes
 from eventbus_gateway.api.topics import Topics
@@ -70,6 +69,7 @@ class Served:
 
     def __init__(
         self,
+        *,
         kafka: MemoryKafka | None = None,
         registry: Registry | None = None,
         topics: Mapping[str, TopicSettings] | None = None,
@@ -92,7 +92,7 @@ class Served:
         self.admission = Admission(self._http.max_in_flight_requests, self._http.max_in_flight_bytes)
         self._ready: Future[int] = Future()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._server: uvicorn.Server | None = None
+        self._server: Server | None = None
         self._thread = threading.Thread(target=self._run, name="gateway", daemon=True)
         self._thread.start()
         self.port = self._ready.result(timeout=10)
@@ -149,23 +149,11 @@ class Served:
         gateway = Gateway(Router(routes), authenticator(self._auth), allowed, self.metrics, self.access)
         edge = Edge(gateway, self.admission, self._http, self._publish, ids)
         adapter = AsgiAdapter(gateway, self.admission, self._publish, ids)
-        config = uvicorn.Config(
-            adapter,  # type: ignore[arg-type]
-            port=0,
-            http="httptools" if self._way == "uvicorn" else protocol_class(edge),
-            lifespan="off",
-            loop="none",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            timeout_graceful_shutdown=10,
-        )
-        self._server = uvicorn.Server(config)
+        server = Server(adapter, None if self._way == "uvicorn" else edge, "127.0.0.1", 0, drain_seconds=10)
+        self._server = server
         edge.start()
-        serving = asyncio.create_task(self._server.serve())
-        while not self._server.started and not serving.done():
-            await asyncio.sleep(0)
-        self._ready.set_result(self._server.servers[0].sockets[0].getsockname()[1])
+        serving = await server.start()
+        self._ready.set_result(server.address[1])
         await serving
         edge.stop()
         await schemas.aclose()

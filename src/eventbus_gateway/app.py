@@ -4,15 +4,12 @@ import asyncio
 import contextlib
 import logging
 import signal
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from typing import NamedTuple
-
-import uvicorn
 
 from eventbus_gateway.api.access_log import AccessLog
 from eventbus_gateway.api.admission import Admission
 from eventbus_gateway.api.asgi import AsgiAdapter
-from eventbus_gateway.api.connection import protocol_class
 from eventbus_gateway.api.edge import Edge
 from eventbus_gateway.api.gateway import Gateway
 from eventbus_gateway.api.ids import IdSource
@@ -20,6 +17,7 @@ from eventbus_gateway.api.internal import Internal
 from eventbus_gateway.api.publish import Publish
 from eventbus_gateway.api.records import RecordBuilder
 from eventbus_gateway.api.routes import Router
+from eventbus_gateway.api.server import Server
 from eventbus_gateway.api.table import internal_routes, public_routes
 from eventbus_gateway.api.topics import Topics
 from eventbus_gateway.auth.limits import EventLimits
@@ -53,23 +51,6 @@ class Addresses(NamedTuple):
 
     public: tuple[str, int]
     internal: tuple[str, int]
-
-
-class _Server(uvicorn.Server):
-    """uvicorn's server under a process that watches for signals itself.
-
-    uvicorn raises a captured signal again once it has stopped, which would end the process before Kafka has
-    acknowledged what was accepted.
-    """
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-    @property
-    def address(self) -> tuple[str, int]:
-        host, port = self.servers[0].sockets[0].getsockname()[:2]
-        return str(host), int(port)
 
 
 def _log_addresses(addresses: Addresses) -> None:
@@ -109,13 +90,8 @@ class App:
         config = self._config
         gateway = self._gateway()
         edge = Edge(gateway, self.admission, config.http, config.publish, self._ids)
-        public = _server(
-            AsgiAdapter(gateway, self.admission, config.publish, self._ids),
-            edge,
-            config.http.host,
-            config.http.port,
-            config,
-        )
+        adapter = AsgiAdapter(gateway, self.admission, config.publish, self._ids)
+        public = Server(adapter, edge, config.http.host, config.http.port, config.http.drain_seconds)
         internal = self._internal()
         self._measure(edge)
 
@@ -127,16 +103,16 @@ class App:
         # Phase 2: listen; probes first, so that nobody is sent here too early
         self._access_log.start()
         edge.start()
-        serving = [asyncio.create_task(internal.serve()), asyncio.create_task(public.serve())]
+        probing = await internal.start()
+        serving = await public.start()
         try:
-            await _until_started(serving, internal, public)
             self.state = "ready"
             yield Addresses(public.address, internal.address)
         finally:
             # Phase 3: take no new connections, answer what was accepted
             self.state = "draining"
             public.should_exit = True
-            await asyncio.gather(serving[1], return_exceptions=True)
+            await asyncio.gather(serving, return_exceptions=True)
 
             # Phase 4: let Kafka acknowledge what is still under way (its caller may have gone)
             await self._producer.drain(config.http.drain_seconds)
@@ -146,7 +122,7 @@ class App:
 
             # Phase 5: the last to go are the probes and the log
             internal.should_exit = True
-            await asyncio.gather(serving[0], return_exceptions=True)
+            await asyncio.gather(probing, return_exceptions=True)
             edge.stop()
             self._access_log.stop()
 
@@ -175,14 +151,14 @@ class App:
         log = self._access_log if config.http.access_log else None
         return Gateway(Router(routes), authenticator(config.auth), allowed, self.metrics, log)
 
-    def _internal(self) -> _Server:
+    def _internal(self) -> Server:
         config = self._config
         routes = internal_routes(Internal(self.metrics, lambda: self.state))
         gateway = Gateway(Router(routes), Anonymous(), Policy(None), Metrics())
         admission = Admission(config.http.max_in_flight_requests, config.http.max_in_flight_bytes)
         edge = Edge(gateway, admission, config.http, config.publish, self._ids)
         adapter = AsgiAdapter(gateway, admission, config.publish, self._ids)
-        return _server(adapter, edge, config.http.internal_host, config.http.internal_port, config)
+        return Server(adapter, edge, config.http.internal_host, config.http.internal_port, config.http.drain_seconds)
 
     def _measure(self, edge: Edge) -> None:
         gauge = self.metrics.gauge
@@ -215,32 +191,3 @@ class App:
 def registry(settings: RegistrySettings) -> Registry:
     """The schema registry as configured."""
     return FolderRegistry(settings.folder) if settings.kind == "folder" else ConfluentRegistry(settings)
-
-
-def _server(adapter: AsgiAdapter, edge: Edge, host: str, port: int, config: Config) -> _Server:
-    return _Server(
-        uvicorn.Config(
-            adapter,  # type: ignore[arg-type]
-            host=host,
-            port=port,
-            http=protocol_class(edge),
-            ws="none",
-            lifespan="off",
-            loop="none",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            timeout_graceful_shutdown=int(config.http.drain_seconds),
-            backlog=config.http.max_connections,
-        )
-    )
-
-
-async def _until_started(serving: list[asyncio.Task[None]], *servers: _Server) -> None:
-    """Wait until all servers listen; one that cannot ends its task instead."""
-    while not all(server.started for server in servers):
-        done = [task for task in serving if task.done()]
-        if done:
-            done[0].result()
-            raise RuntimeError("A server ended before it was started.")
-        await asyncio.sleep(0.01)

@@ -1,0 +1,73 @@
+"""A listening socket with everything behind it."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Iterator
+
+import uvicorn
+
+from eventbus_gateway.api.asgi import AsgiAdapter
+from eventbus_gateway.api.connection import protocol_class
+from eventbus_gateway.api.edge import Edge
+
+_BACKLOG = 2_048
+
+
+class Server(uvicorn.Server):
+    """uvicorn's server under a process that watches for signals itself.
+
+    uvicorn raises a captured signal again once it has stopped, which would end the process before Kafka has
+    acknowledged what was accepted.
+
+    Args:
+        adapter: answers what does not go straight from the protocol.
+        edge: the bounds; None leaves connections to uvicorn's own protocol.
+        host: address to listen on.
+        port: port to listen on; 0 takes a free one.
+        drain_seconds: time that requests have to end.
+
+    Raises:
+        OSError: it cannot listen there.
+    """
+
+    def __init__(self, adapter: AsgiAdapter, edge: Edge | None, host: str, port: int, drain_seconds: float) -> None:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        # uvicorn would end the process where it cannot listen; bound here, that is an OSError for the caller.
+        self._socket = socket.create_server((host, port), family=family, backlog=_BACKLOG)
+        self._listening = asyncio.Event()
+        super().__init__(
+            uvicorn.Config(
+                adapter,
+                host=host,
+                port=port,
+                http=protocol_class(edge) if edge is not None else "httptools",
+                ws="none",
+                lifespan="off",
+                loop="none",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                timeout_graceful_shutdown=int(drain_seconds),
+            )
+        )
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port that it listens on."""
+        host, port = self._socket.getsockname()[:2]
+        return str(host), int(port)
+
+    async def start(self) -> "asyncio.Task[None]":
+        """Serve in a task, which ends after :attr:`should_exit` was set and all requests are answered."""
+        serving = asyncio.create_task(self.serve(sockets=[self._socket]))
+        await self._listening.wait()
+        return serving
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._listening.set()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield

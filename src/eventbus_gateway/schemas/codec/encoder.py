@@ -1,0 +1,348 @@
+"""Generates the Python function that encodes the values of one schema.
+
+The text is straight-line code: it assumes that a value fits and raises at the first misfit, without saying which
+(``explain`` does that). A required field is a dictionary look-up whose KeyError is the misfit, a string's check is
+that it has ``encode``; unknown fields are found by counting. Each type gives the names of the bytes that it is
+made of, and one ``join`` puts them together. Types that are used in several places, branches of unions other than
+leaves, and whatever nests deep become functions of their own, so that the text grows linearly with the schema.
+"""
+
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from eventbus_gateway.schemas.codec import wire
+from eventbus_gateway.schemas.codec.schema import MAX_NESTING, Array, Field, Leaf, Map, Node, Record, Union, Unknown
+from eventbus_gateway.schemas.codec.source import Source, joined
+from eventbus_gateway.schemas.codec.unions import Bare, Tagged
+from eventbus_gateway.schemas.codec.wire import Misfit
+
+REFUSALS = (Misfit, KeyError, TypeError, AttributeError, UnicodeEncodeError)
+"""What the generated function raises for a value that does not fit."""
+
+_END = b"\0"
+_MAX_INDENT = 8
+_MAX_INLINE_BRANCHES = 8
+
+_BOUND = {
+    "join": b"".join,
+    "Misfit": Misfit,
+    "SMALL": wire.SMALL,
+    "long_bytes": wire.long_bytes,
+    "pack_double": struct.Struct("<d").pack,
+    "pack_float": struct.Struct("<f").pack,
+}
+_RANGES = {"int": (wire.INT_MIN, wire.INT_MAX), "long": (wire.LONG_MIN, wire.LONG_MAX)}
+_LARGEST = {"float": wire.FLOAT_MAX, "double": wire.DOUBLE_MAX}
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where code is written.
+
+    Args:
+        indent: level of indentation.
+        levels: arrays, maps and records entered since the function began.
+    """
+
+    indent: int = 1
+    levels: int = 0
+
+    def inside(self, indents: int = 1, levels: int = 0) -> "_Place":
+        return _Place(self.indent + indents, self.levels + levels)
+
+    @property
+    def depth(self) -> str:
+        return f"d + {self.levels}" if self.levels else "d"
+
+
+class Encoder:
+    """The generator of one schema's encoding function.
+
+    Args:
+        unions: how each union of the schema, by its identity, tells its branches apart.
+        unknown: what happens to fields that a record does not know.
+    """
+
+    def __init__(self, unions: dict[int, Bare | Tagged], unknown: Unknown) -> None:
+        self._unions = unions
+        self._refuse = unknown == "refuse"
+        self._source = Source(_BOUND)
+        self._functions: dict[int, str] = {}
+        self._pending: list[tuple[Node, str]] = []
+        self._tables: list[tuple[Union, list[Callable[..., Any]]]] = []
+
+    def compiled(self, top: Node, prefix: bytes) -> Callable[[Any], bytes]:
+        """The function that encodes a value of a type, after some constant bytes."""
+        source = self._source
+        source.line(0, "def encode(x):")
+        source.line(1, "d = 0")
+        parts = self._emit(top, "x", b"", _Place())
+        source.line(1, "return " + joined(([source.constant(prefix)] if prefix else []) + parts))
+        while self._pending:
+            self._write(*self._pending.pop())
+        names = source.compiled()
+        for union, table in self._tables:
+            for branch in union.branches:
+                table.append(_flat(branch.pack) if isinstance(branch, Leaf) else names[self._functions[id(branch)]])
+        function: Callable[[Any], bytes] = names["encode"]
+        return function
+
+    def _function(self, node: Node) -> str:
+        name = self._functions.get(id(node))
+        if name is None:
+            name = self._functions[id(node)] = self._source.fresh("f")
+            self._pending.append((node, name))
+        return name
+
+    def _write(self, node: Node, name: str) -> None:
+        self._source.line(0, f"def {name}(x, d):")
+        if isinstance(node, Union):
+            self._choose(node)
+        else:
+            parts = self._inline(node, "x", b"", _Place())
+            self._source.line(1, "return " + joined(parts))
+
+    def _emit(self, node: Node, x: str, lead: bytes, at: _Place) -> list[str]:
+        """Code for the value in a variable; gives the names of its parts."""
+        if isinstance(node, Record) and (node.uses != 1 or node.recursive or at.indent > _MAX_INDENT):
+            return self._call(node, x, lead, at)
+        if isinstance(node, Array | Map) and at.indent > _MAX_INDENT:
+            return self._call(node, x, lead, at)
+        return self._inline(node, x, lead, at)
+
+    def _inline(self, node: Node, x: str, lead: bytes, at: _Place) -> list[str]:
+        if isinstance(node, Leaf):
+            return self._leaf(node, x, lead, at)
+        if isinstance(node, Union):
+            return self._union(node, x, at)
+        leading = [self._source.constant(lead)] if lead else []
+        if isinstance(node, Record):
+            return leading + self._record(node, x, at)
+        return leading + (self._array(node, x, at) if isinstance(node, Array) else self._map(node, x, at))
+
+    def _call(self, node: Node, x: str, lead: bytes, at: _Place) -> list[str]:
+        v = self._source.fresh("v")
+        self._source.line(at.indent, f"{v} = {self._function(node)}({x}, {at.depth})")
+        return ([self._source.constant(lead)] if lead else []) + [v]
+
+    # Leaves
+
+    def _leaf(self, leaf: Leaf, x: str, lead: bytes, at: _Place) -> list[str]:
+        if leaf.inline:
+            if leaf.kind == "string":
+                return self._string(x, lead, at)
+            if leaf.kind in ("null", "boolean", "enum"):
+                return self._listed(leaf, x, lead, at)
+            return self._number(leaf, x, lead, at)
+        v = self._source.fresh("v")
+        self._source.line(at.indent, f"{v} = {self._source.bind('P', leaf.pack)}({x})")
+        return ([self._source.constant(lead)] if lead else []) + [v]
+
+    def _string(self, x: str, lead: bytes, at: _Place) -> list[str]:
+        source, e, h = self._source, self._source.fresh("e"), self._source.fresh("h")
+        table = source.bind("L", wire.lengths(lead)) if lead else "LENGTHS"
+        spelled = f"{source.constant(lead)} + long_bytes(n)" if lead else "long_bytes(n)"
+        source.line(at.indent, f"{e} = {x}.encode()")
+        source.line(at.indent, f"n = len({e})")
+        source.line(at.indent, f"{h} = {table}[n] if n < {wire.LENGTH_LIMIT} else {spelled}")
+        return [h, e]
+
+    def _listed(self, leaf: Leaf, x: str, lead: bytes, at: _Place) -> list[str]:
+        """Types whose every value is known: the value looks up its bytes."""
+        source, v = self._source, self._source.fresh("v")
+        if leaf.kind == "enum":
+            wired = {symbol: lead + wire.long_bytes(index) for index, symbol in enumerate(leaf.symbols)}
+            source.line(at.indent, f"{v} = {source.bind('E', wired)}[{x}]")
+        elif leaf.kind == "boolean":
+            false, true = source.constant(lead + b"\x00"), source.constant(lead + b"\x01")
+            source.line(at.indent, f"{v} = {true} if {x} is True else {false} if {x} is False else None")
+            source.line(at.indent, f"if {v} is None: raise Misfit")
+        else:
+            source.line(at.indent, f"if {x} is not None: raise Misfit")
+            return [source.constant(lead)] if lead else []
+        return [v]
+
+    def _number(self, leaf: Leaf, x: str, lead: bytes, at: _Place) -> list[str]:
+        source, v = self._source, self._source.fresh("v")
+        source.line(at.indent, f"if {_fits(leaf, x)}: {v} = {_number_bytes(leaf, x)}")
+        source.line(at.indent, f"else: {v} = {source.bind('P', leaf.pack)}({x})")
+        return ([source.constant(lead)] if lead else []) + [v]
+
+    # Containers
+
+    def _array(self, node: Array, x: str, at: _Place) -> list[str]:
+        source = self._source
+        source.line(at.indent, f"if {x}.__class__ is not list: raise Misfit")
+        y = source.fresh("y")
+        return self._block(x, f"for {y} in {x}:", lambda inside: self._emit(node.items, y, b"", inside), at)
+
+    def _map(self, node: Map, x: str, at: _Place) -> list[str]:
+        source = self._source
+        source.line(at.indent, f"if {x}.__class__ is not dict: raise Misfit")
+        k, y = source.fresh("k"), source.fresh("y")
+
+        def entry(inside: _Place) -> list[str]:
+            return self._string(k, b"", inside) + self._emit(node.values, y, b"", inside)
+
+        return self._block(x, f"for {k}, {y} in {x}.items():", entry, at)
+
+    def _block(self, x: str, loop: str, item: Callable[[_Place], list[str]], at: _Place) -> list[str]:
+        source, o, a, v = self._source, self._source.fresh("o"), self._source.fresh("a"), self._source.fresh("v")
+        source.line(at.indent, f"if {x}:")
+        source.line(at.indent + 1, f"{o} = [long_bytes(len({x}))]")
+        source.line(at.indent + 1, f"{a} = {o}.append")
+        source.line(at.indent + 1, loop)
+        for part in item(at.inside(2, 1)):
+            source.line(at.indent + 2, f"{a}({part})")
+        source.line(at.indent + 2, "pass")
+        source.line(at.indent + 1, f"{a}({source.constant(_END)})")
+        source.line(at.indent + 1, f"{v} = join({o})")
+        source.line(at.indent, f"else: {v} = {source.constant(_END)}")
+        return [v]
+
+    # Records
+
+    def _record(self, record: Record, x: str, at: _Place) -> list[str]:
+        source = self._source
+        source.line(at.indent, f"if {x}.__class__ is not dict: raise Misfit")
+        if record.recursive:
+            source.line(at.indent, f"if {at.depth} >= {MAX_NESTING}: raise Misfit")
+        inside = at.inside(0, 1)
+        missing = source.fresh("m")
+        counted = self._refuse and any(field.optional for field in record.fields)
+        if counted:
+            source.line(at.indent, f"{missing} = {len(record.fields)}")
+        parts = []
+        for field in record.fields:
+            if field.optional or field.aliases:
+                parts += self._spelled(field, x, missing if counted else "", inside)
+            else:
+                y = source.fresh("y")
+                source.line(at.indent, f"{y} = {x}[{field.name!r}]")
+                parts += self._emit(field.node, y, b"", inside)
+        if self._refuse:
+            expected = missing if counted else str(len(record.fields))
+            source.line(at.indent, f"if len({x}) != {expected}: raise Misfit")
+        return parts
+
+    def _spelled(self, field: Field, x: str, missing: str, at: _Place) -> list[str]:
+        """A field that may be absent, or may come under another name."""
+        source, y = self._source, self._source.fresh("y")
+        if field.aliases:
+            k = source.fresh("k")
+            spelling = source.bind("A", _spelling_of(field))
+            source.line(at.indent, f"{k} = {spelling}({x})")
+            source.line(at.indent, f"if {k} is not None:")
+            source.line(at.indent + 1, f"{y} = {x}[{k}]")
+        else:
+            source.line(at.indent, f"if {field.name!r} in {x}:")
+            source.line(at.indent + 1, f"{y} = {x}[{field.name!r}]")
+        parts = self._assigned(self._emit(field.node, y, b"", at.inside()), at.inside())
+        source.line(at.indent, "else:")
+        if not field.optional:
+            source.line(at.indent + 1, "raise Misfit")
+            return parts
+        if missing:
+            source.line(at.indent + 1, f"{missing} -= 1")
+        source.line(at.indent + 1, "pass")
+        for part, value in zip(parts, [field.default_bytes] + [b""] * len(parts), strict=False):
+            source.line(at.indent + 1, f"{part} = {source.constant(value)}")
+        if not parts and field.default_bytes:
+            raise AssertionError("a type of no bytes has a default of some")
+        return parts
+
+    def _assigned(self, parts: list[str], at: _Place) -> list[str]:
+        """Variables in place of constants, for code that other paths go around."""
+        names = []
+        for part in parts:
+            names.append(self._source.fresh("v") if self._source.is_constant(part) else part)
+            if names[-1] != part:
+                self._source.line(at.indent, f"{names[-1]} = {part}")
+        return names
+
+    # Unions
+
+    def _union(self, union: Union, x: str, at: _Place) -> list[str]:
+        """The branches that a JSON kind settles in line, and a call for everything else."""
+        source, p, q = self._source, self._source.fresh("p"), self._source.fresh("q")
+        keyword = "if"
+        for index, condition in self._settled(union, x):
+            source.line(at.indent, f"{keyword} {condition}:")
+            branch, lead, inside = union.branches[index], wire.long_bytes(index), at.inside()
+            parts = (
+                self._leaf(branch, x, lead, inside)
+                if isinstance(branch, Leaf)
+                else self._call(branch, x, lead, inside)
+            )
+            source.line(inside.indent, f"{p} = {parts[0]}")
+            source.line(inside.indent, f"{q} = {joined(parts[1:])}")
+            keyword = "elif"
+        indent = at.indent
+        if keyword == "elif":
+            source.line(indent, "else:")
+            indent += 1
+        source.line(indent, f"{p} = {self._function(union)}({x}, {at.depth})")
+        source.line(indent, f'{q} = b""')
+        return [p, q]
+
+    def _settled(self, union: Union, x: str) -> list[tuple[int, str]]:
+        choice = self._unions[id(union)]
+        settled: list[tuple[int, str]] = []
+        for kind, candidates in choice.bare.items():
+            index = candidates[0]
+            branch = union.branches[index]
+            if kind is type(None):
+                settled.insert(0, (index, f"{x} is None"))
+            elif len(candidates) == 1:
+                settled.append((index, f"{x}.__class__ is {kind.__name__}"))
+            elif isinstance(branch, Leaf) and branch.inline and branch.kind in _RANGES:
+                settled.append((index, _fits(branch, x)))
+        if choice.sole_object is not None:
+            settled.append((choice.sole_object, f"{x}.__class__ is dict and len({x}) != 1"))
+        return settled[:_MAX_INLINE_BRANCHES]
+
+    def _choose(self, union: Union) -> None:
+        source = self._source
+        name, table = source.table()
+        self._tables.append((union, table))
+        for branch in union.branches:
+            if not isinstance(branch, Leaf):
+                self._function(branch)
+        leads = source.bind("B", [wire.long_bytes(index) for index in range(len(union.branches))])
+        source.line(1, f"i, y = {source.bind('R', self._unions[id(union)].resolve)}(x)")
+        source.line(1, f"return {leads}[i] + {name}[i](y, d)")
+
+
+_BOUND["LENGTHS"] = wire.lengths(b"")
+
+
+def _fits(leaf: Leaf, x: str) -> str:
+    if leaf.kind in _RANGES:
+        low, high = _RANGES[leaf.kind]
+        return f"{x}.__class__ is int and {low} <= {x} <= {high}"
+    largest = _LARGEST[leaf.kind]
+    return f"{x}.__class__ is float and {-largest!r} <= {x} <= {largest!r}"
+
+
+def _number_bytes(leaf: Leaf, x: str) -> str:
+    if leaf.kind in _RANGES:
+        return f"SMALL[{x}] if {-wire.SMALL_LIMIT} <= {x} < {wire.SMALL_LIMIT} else long_bytes({x})"
+    return f"pack_{leaf.kind}({x})"
+
+
+def _flat(pack: Callable[[Any], bytes]) -> Callable[[Any, int], bytes]:
+    return lambda value, _depth: pack(value)
+
+
+def _spelling_of(field: Field) -> Callable[[dict[str, Any]], str | None]:
+    names = (field.name, *field.aliases)
+
+    def spelling(value: dict[str, Any]) -> str | None:
+        found = [name for name in names if name in value]
+        if len(found) > 1:
+            raise Misfit
+        return found[0] if found else None
+
+    return spelling

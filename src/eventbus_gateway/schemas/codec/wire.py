@@ -1,0 +1,121 @@
+"""Avro's binary primitives: variable-length integers and the tables that make them cheap.
+
+Source: Avro specification 1.12, "Binary Encoding".
+"""
+
+from functools import lru_cache
+from typing import Any
+
+INT_MIN, INT_MAX = -(1 << 31), (1 << 31) - 1
+LONG_MIN, LONG_MAX = -(1 << 63), (1 << 63) - 1
+FLOAT_MAX = 3.4028234663852886e38
+DOUBLE_MAX = 1.7976931348623157e308
+
+SMALL_LIMIT = 8192
+"""Integers from ``-SMALL_LIMIT`` up to, not including, ``SMALL_LIMIT`` are looked up in ``SMALL``."""
+LENGTH_LIMIT = 1024
+"""Lengths below this are looked up in the tables that ``lengths`` makes."""
+
+
+class Misfit(Exception):
+    """A value does not fit its schema; ``detail`` says what was expected and which kind came."""
+
+    def __init__(self, detail: str = "") -> None:
+        super().__init__(detail)
+        self.detail = detail
+
+
+class Damage(Exception):
+    """Encoded bytes break the format; ``detail`` says how, never what they hold."""
+
+    def __init__(self, detail: str = "") -> None:
+        super().__init__(detail)
+        self.detail = detail
+
+
+def _unsigned(number: int) -> bytes:
+    return bytes((number,)) if number < 128 else bytes((number & 127 | 128, number >> 7))
+
+
+_UNSIGNED = tuple(_unsigned(number) for number in range(1 << 14))
+_CONTINUED = tuple(bytes((number & 127 | 128, number >> 7 | 128)) for number in range(1 << 14))
+
+SMALL = [_UNSIGNED[number << 1] for number in range(SMALL_LIMIT)] + [
+    _UNSIGNED[~(number << 1)] for number in range(-SMALL_LIMIT, 0)
+]
+"""Encoded small integers; negative ones are found by Python's negative indexing."""
+
+ZIGZAG = tuple((number >> 1) ^ -(number & 1) for number in range(128))
+"""Integers that take one byte, by that byte."""
+
+
+def long_bytes(number: int) -> bytes:
+    """Encode a 64-bit integer, fourteen bits per table look-up."""
+    z = number << 1 if number >= 0 else ~(number << 1)
+    if z < 1 << 14:
+        return _UNSIGNED[z]
+    if z < 1 << 28:
+        return _CONTINUED[z & 16383] + _UNSIGNED[z >> 14]
+    if z < 1 << 42:
+        return _CONTINUED[z & 16383] + _CONTINUED[z >> 14 & 16383] + _UNSIGNED[z >> 28]
+    low = _CONTINUED[z & 16383] + _CONTINUED[z >> 14 & 16383] + _CONTINUED[z >> 28 & 16383]
+    if z < 1 << 56:
+        return low + _UNSIGNED[z >> 42]
+    return low + _CONTINUED[z >> 42 & 16383] + _UNSIGNED[z >> 56]
+
+
+@lru_cache(maxsize=1024)
+def lengths(lead: bytes) -> tuple[bytes, ...]:
+    """Encoded lengths below ``LENGTH_LIMIT``, each after the same leading bytes."""
+    return tuple(lead + SMALL[length] for length in range(LENGTH_LIMIT))
+
+
+def read_long(data: bytes, position: int) -> tuple[int, int]:
+    """Read a 64-bit integer; gives the number and the position after it.
+
+    Raises:
+        Damage: more than ten bytes or more than 64 bits.
+        IndexError: the data ends inside it.
+    """
+    z = shift = 0
+    while True:
+        byte = data[position]
+        position += 1
+        z |= (byte & 127) << shift
+        if byte < 128:
+            break
+        shift += 7
+        if shift > 63:
+            raise Damage("an integer is longer than ten bytes")
+    if z >> 64:
+        raise Damage("an integer has more than 64 bits")
+    return (z >> 1) ^ -(z & 1), position
+
+
+def read_int(data: bytes, position: int) -> tuple[int, int]:
+    """Read a 32-bit integer; gives the number and the position after it.
+
+    Raises:
+        Damage: more than 32 bits.
+        IndexError: the data ends inside it.
+    """
+    number, position = read_long(data, position)
+    if not INT_MIN <= number <= INT_MAX:
+        raise Damage("an int has more than 32 bits")
+    return number, position
+
+
+_KINDS: dict[type, str] = {
+    type(None): "null",
+    bool: "boolean",
+    int: "integer",
+    float: "number",
+    str: "string",
+    list: "array",
+    dict: "object",
+}
+
+
+def kind_of(value: Any) -> str:
+    """The JSON kind of a value, for fault texts."""
+    return _KINDS.get(value.__class__, "something that is not JSON")

@@ -1,0 +1,209 @@
+"""What keys must fulfil together; every rule says what to do about it."""
+
+import os
+import pathlib
+import re
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from pydantic import SecretStr
+
+from eventbus_gateway.config.model import Config
+
+
+class Broken(NamedTuple):
+    """A rule that does not hold.
+
+    Args:
+        key: dotted key that is to be changed.
+        sentence: what is expected.
+        involves: dotted keys whose values the rule has looked at, the one to be changed first.
+    """
+
+    key: str
+    sentence: str
+    involves: tuple[str, ...]
+
+
+def broken_rules(config: Config) -> Iterator[Broken]:
+    """Every rule that a configuration breaks; each key by itself must be sound already."""
+    for rule in _RULES:
+        yield from rule(config)
+
+
+def _brokers(config: Config) -> Iterator[Broken]:
+    key = "kafka.bootstrap_servers"
+    servers = [server.strip() for server in config.kafka.bootstrap_servers.split(",")]
+    if servers == [""]:
+        yield _broken("is missing: name at least one broker as host:port", key)
+    elif not all(map(_is_address, servers)):
+        yield _broken("must be a comma-separated list of host:port", key)
+
+
+def _is_address(text: str) -> bool:
+    match = re.fullmatch(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):(\d{1,5})", text)
+    return match is not None and 1 <= int(match[1]) <= 65_535
+
+
+def _sasl(config: Config) -> Iterator[Broken]:
+    values = {
+        "kafka.sasl_mechanism": config.kafka.sasl_mechanism,
+        "kafka.sasl_username": config.kafka.sasl_username,
+        "kafka.sasl_password": _plain(config.kafka.sasl_password),
+    }
+    protocol = config.kafka.security_protocol
+    for key, value in values.items():
+        if protocol.startswith("SASL_") and not value:
+            yield _broken(f"is missing: kafka.security_protocol {protocol} needs it", key, "kafka.security_protocol")
+        elif not protocol.startswith("SASL_") and value is not None:
+            sentence = "would not be used: set kafka.security_protocol to SASL_SSL, or remove this key"
+            yield _broken(sentence, key, "kafka.security_protocol")
+
+
+def _kafka_tls(config: Config) -> Iterator[Broken]:
+    if config.kafka.ca_file is not None and not config.kafka.security_protocol.endswith("SSL"):
+        sentence = "would not be used: set kafka.security_protocol to SSL or SASL_SSL, or remove this key"
+        yield _broken(sentence, "kafka.ca_file", "kafka.security_protocol")
+
+
+def _registry_place(config: Config) -> Iterator[Broken]:
+    registry, kind = config.registry, "registry.kind"
+    if registry.kind == "folder":
+        if not registry.folder:
+            yield _broken("is missing: registry.kind folder needs it", "registry.folder", kind)
+        if registry.url:
+            yield _broken("would not be used: registry.kind is folder", "registry.url", kind)
+        return
+    if registry.folder:
+        yield _broken("would not be used: registry.kind is confluent", "registry.folder", kind)
+    if registry.url and not _is_web_address(registry.url):
+        sentence = "must be http:// or https:// with a host, without user, query or fragment"
+        yield _broken(sentence, "registry.url", kind)
+    if not registry.url and config.uses_registry:
+        formats = ("topic_defaults.format", "topic_defaults.key_format", "topics")
+        yield _broken("is missing: topics of format avro need a registry", "registry.url", kind, *formats)
+
+
+def _is_web_address(text: str) -> bool:
+    try:
+        url = urlsplit(text)
+        url.port  # noqa: B018 - raises for a port that is none
+    except ValueError:
+        return False
+    plain = not (url.query or url.fragment or "@" in url.netloc or re.search(r"\s", text))
+    return url.scheme in {"http", "https"} and bool(url.hostname) and plain
+
+
+def _registry_credentials(config: Config) -> Iterator[Broken]:
+    registry = config.registry
+    user, password, token = "registry.username", "registry.password", "registry.bearer_token"
+    if registry.username is not None and not _plain(registry.password):
+        yield _broken("is missing: registry.username is set", password, user)
+    if registry.password is not None and not registry.username:
+        yield _broken("is missing: registry.password is set", user, password)
+    if registry.bearer_token is not None and (registry.username is not None or registry.password is not None):
+        yield _broken("is set beside registry.username or registry.password; set one of them", token, user, password)
+    if registry.bearer_token is not None and not _plain(registry.bearer_token):
+        yield _broken("is empty", token)
+
+
+def _registry_tls(config: Config) -> Iterator[Broken]:
+    if config.registry.url.lower().startswith("http://"):
+        for name in ("ca_file", "client_certificate_file"):
+            if getattr(config.registry, name) is not None:
+                yield _broken("would not be used: registry.url is not https://", f"registry.{name}", "registry.url")
+
+
+def _api_keys(config: Config) -> Iterator[Broken]:
+    auth = config.auth
+    if auth.mode == "api_keys" and not auth.api_keys:
+        sentence = (
+            "is empty, so nobody could call: add a key with its principal and sha256, "
+            'or set auth.mode to "anonymous" to let everybody do everything'
+        )
+        yield _broken(sentence, "auth.api_keys", "auth.mode")
+    first: dict[str, int] = {}
+    for at, key in enumerate(auth.api_keys):
+        other = first.setdefault(key.sha256, at)
+        if other != at:
+            place = f"auth.api_keys[{at}].sha256"
+            yield Broken(place, f"is the same as of auth.api_keys[{other}]", ("auth.api_keys",))
+
+
+def _grants(config: Config) -> Iterator[Broken]:
+    principals = {key.principal for key in config.auth.api_keys} | {"*"}
+    for at, grant in enumerate(config.auth.grants):
+        place = f"auth.grants[{at}]"
+        if config.auth.mode == "api_keys" and grant.principal not in principals:
+            sentence = "has no key in auth.api_keys"
+            yield Broken(f"{place}.principal", sentence, ("auth.grants", "auth.api_keys", "auth.mode"))
+        for number, topic in enumerate(grant.topics):
+            if not re.fullmatch(r"[A-Za-z0-9._*-]{1,249}", topic):
+                sentence = "must be the name of a topic, or a pattern of letters, digits, '.', '_', '-' and '*'"
+                yield Broken(f"{place}.topics[{number}]", sentence, ("auth.grants",))
+
+
+def _bounds(config: Config) -> Iterator[Broken]:
+    """A request that one bound lets in must fit into those behind it, or trying again could never help."""
+    http, publish, kafka = config.http, config.publish, config.kafka
+    bounds = [
+        ("publish.max_batch_bytes", publish.max_batch_bytes, "publish.max_event_bytes", publish.max_event_bytes),
+        ("http.max_in_flight_bytes", http.max_in_flight_bytes, "publish.max_batch_bytes", publish.max_batch_bytes),
+        ("kafka.max_in_flight_bytes", kafka.max_in_flight_bytes, "publish.max_batch_bytes", publish.max_batch_bytes),
+        ("kafka.max_in_flight_bytes", kafka.max_in_flight_bytes, "kafka.max_record_bytes", kafka.max_record_bytes),
+        (
+            "kafka.max_in_flight_records",
+            kafka.max_in_flight_records,
+            "publish.max_batch_events",
+            publish.max_batch_events,
+        ),
+    ]
+    for larger, value, smaller, least in bounds:
+        if value < least:
+            yield _broken(f"must be at least {smaller}", larger, smaller)
+
+
+def _ports(config: Config) -> Iterator[Broken]:
+    http = config.http
+    shared = http.host == http.internal_host or {http.host, http.internal_host} & {"0.0.0.0", "::"}  # noqa: S104
+    if shared and http.port == http.internal_port != 0:
+        keys = ("http.internal_port", "http.port", "http.host", "http.internal_host")
+        yield _broken("must not be http.port: probes and metrics are not for callers", *keys)
+
+
+def _files(config: Config) -> Iterator[Broken]:
+    files = {
+        "kafka.ca_file": config.kafka.ca_file,
+        "registry.ca_file": config.registry.ca_file,
+        "registry.client_certificate_file": config.registry.client_certificate_file,
+    }
+    for key, name in files.items():
+        if name is not None and not (pathlib.Path(name).is_file() and os.access(name, os.R_OK)):
+            yield _broken("is not a file that can be read", key)
+    folder = config.registry.folder
+    if folder and not (pathlib.Path(folder).is_dir() and os.access(folder, os.R_OK | os.X_OK)):
+        yield _broken("is not a folder that can be read", "registry.folder")
+
+
+def _broken(sentence: str, *involves: str) -> Broken:
+    return Broken(involves[0], sentence, involves)
+
+
+def _plain(secret: SecretStr | None) -> str | None:
+    return None if secret is None else secret.get_secret_value()
+
+
+_RULES: tuple[Callable[[Config], Iterator[Broken]], ...] = (
+    _ports,
+    _bounds,
+    _brokers,
+    _sasl,
+    _kafka_tls,
+    _registry_place,
+    _registry_credentials,
+    _registry_tls,
+    _api_keys,
+    _grants,
+    _files,
+)

@@ -1,0 +1,91 @@
+"""A sound value, other than the default, for every key that exists."""
+
+import json
+import pathlib
+from typing import Any, Literal, get_args, get_origin
+
+import annotated_types
+
+from eventbus_gateway.config.describing import toml_value
+from eventbus_gateway.config.keys import ANY_TOPIC, KEYS, Key
+
+TOPIC = "visits"
+SECRETS = {"sasl_password": "s3cret-sasl", "password": "s3cret-basic", "bearer_token": "s3cret-bearer"}
+HASH = "5" * 64
+FOLDER = str(pathlib.Path(__file__).parent)
+LEFT_OUT = {"registry.kind", "registry.folder", "registry.bearer_token"}
+
+Values = dict[tuple[str, ...], Any]
+
+
+def every_key() -> Values:
+    """All keys that can be set together: a registry by URL and not by folder, its password and not its token."""
+    chosen = {
+        "kafka.bootstrap_servers": "broker-1:9092,[::1]:9093",
+        "kafka.security_protocol": "SASL_SSL",
+        "kafka.max_in_flight_bytes": 50_000_000,
+        "registry.url": "https://registry.example:8443/path",
+        "http.max_in_flight_bytes": 200_000_000,
+        "auth.mode": "api_keys",
+        "auth.api_keys": ({"principal": "scheduling", "sha256": HASH},),
+        "auth.grants": ({"principal": "scheduling", "actions": ("publish",), "topics": ("visits*",)},),
+        "auth.events_per_second": 12.5,
+    }
+    values: Values = {}
+    for key in KEYS:
+        name = ".".join(key.path)
+        if name not in LEFT_OUT:
+            path = tuple(TOPIC if part == ANY_TOPIC else part for part in key.path)
+            values[path] = chosen[name] if name in chosen else _another_value(key)
+    return values
+
+
+def as_toml(values: Values) -> str:
+    """The values as a TOML file."""
+    tables: dict[tuple[str, ...], list[str]] = {}
+    for path, value in values.items():
+        tables.setdefault(path[:-1], []).append(f"{path[-1]} = {_inline(value)}")
+    return "\n".join(f"[{'.'.join(table)}]\n" + "\n".join(lines) for table, lines in tables.items())
+
+
+def as_environment(values: Values) -> dict[str, str]:
+    """The values as environment variables, one per key."""
+    return {variable(path): value if isinstance(value, str) else json.dumps(value) for path, value in values.items()}
+
+
+def variable(path: tuple[str, ...]) -> str:
+    return "EVENTBUS_" + "__".join(part.upper() for part in path)
+
+
+def _inline(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{name} = {_inline(item)}" for name, item in value.items()) + "}"
+    if isinstance(value, tuple):
+        return "[" + ", ".join(map(_inline, value)) + "]"
+    return str(value) if isinstance(value, float) else toml_value(value)
+
+
+def _another_value(key: Key) -> Any:
+    name = key.path[-1]
+    if name.endswith("_file"):
+        return __file__
+    if key.secret:
+        return SECRETS[name]
+    choices = [choice for kind in key.types if get_origin(kind) is Literal for choice in get_args(kind)]
+    if choices:
+        return next(choice for choice in choices if choice != key.field.default)
+    if bool in key.types:
+        return key.field.default is not True
+    if int in key.types or float in key.types:
+        return _another_number(key)
+    return "/id" if name == "key" else f"another-{name}"
+
+
+def _another_number(key: Key) -> int | float:
+    bounds = {type(limit): limit for limit in key.field.metadata}
+    lowest = bounds.get(annotated_types.Ge, annotated_types.Ge(1))
+    default = key.field.default
+    highest = bounds.get(annotated_types.Le)
+    if default is None:
+        return int(str(lowest.ge))
+    return default - 1 if highest is not None and default + 1 > highest.le else default + 1  # type: ignore[no-any-return]

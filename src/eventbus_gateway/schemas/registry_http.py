@@ -140,15 +140,20 @@ def _tls(settings: RegistrySettings) -> ssl.SSLContext:
     try:
         context = ssl.create_default_context(cafile=settings.ca_file)
     except OSError as error:
-        raise ValueError(f"registry.ca_file cannot be used: {error.strerror or 'no certificate in it'}") from None
+        raise ValueError(f"registry.ca_file cannot be used: {_fault(error, 'no certificate in it')}") from None
     if settings.client_certificate_file is not None:
         try:
             # Without a password OpenSSL would ask for one on the terminal, and wait.
             context.load_cert_chain(settings.client_certificate_file, password="")
         except OSError as error:
-            reason = error.strerror or "no certificate with its unencrypted key in it"
-            raise ValueError(f"registry.client_certificate_file cannot be used: {reason}") from None
+            fault = _fault(error, "no certificate with its unencrypted key in it")
+            raise ValueError(f"registry.client_certificate_file cannot be used: {fault}") from None
     return context
+
+
+def _fault(error: OSError, content: str) -> str:
+    """Why a file cannot be used: it cannot be read, or OpenSSL does not like what is in it."""
+    return content if isinstance(error, ssl.SSLError) else error.strerror or content
 
 
 def _retry_after(header: str | None) -> float | None:

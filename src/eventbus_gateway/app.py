@@ -91,8 +91,11 @@ class App:
         gateway = self._gateway()
         edge = Edge(gateway, self.admission, config.http, config.publish, self._ids)
         adapter = AsgiAdapter(gateway, self.admission, config.publish, self._ids)
-        public = Server(adapter, edge, config.http.host, config.http.port, config.http.drain_seconds)
-        internal = self._internal()
+        internal_edge = self._internal_edge()
+        internal_adapter = AsgiAdapter(internal_edge.gateway, internal_edge.admission, config.publish, self._ids)
+        http = config.http
+        public = Server(adapter, edge, http.host, http.port, http.drain_seconds)
+        internal = Server(internal_adapter, internal_edge, http.internal_host, http.internal_port, http.drain_seconds)
         self._measure(edge)
 
         # Phase 1: reach Kafka and the registry, without insisting on either
@@ -102,6 +105,7 @@ class App:
 
         # Phase 2: listen; probes first, so that nobody is sent here too early
         self._access_log.start()
+        internal_edge.start()
         edge.start()
         probing = await internal.start()
         serving = await public.start()
@@ -124,6 +128,7 @@ class App:
             internal.should_exit = True
             await asyncio.gather(probing, return_exceptions=True)
             edge.stop()
+            internal_edge.stop()
             self._access_log.stop()
 
     async def run(self, on_ready: Callable[[Addresses], None] = _log_addresses) -> None:
@@ -151,14 +156,12 @@ class App:
         log = self._access_log if config.http.access_log else None
         return Gateway(Router(routes), authenticator(config.auth), allowed, self.metrics, log)
 
-    def _internal(self) -> Server:
+    def _internal_edge(self) -> Edge:
         config = self._config
         routes = internal_routes(Internal(self.metrics, lambda: self.state))
         gateway = Gateway(Router(routes), Anonymous(), Policy(None), Metrics())
         admission = Admission(config.http.max_in_flight_requests, config.http.max_in_flight_bytes)
-        edge = Edge(gateway, admission, config.http, config.publish, self._ids)
-        adapter = AsgiAdapter(gateway, admission, config.publish, self._ids)
-        return Server(adapter, edge, config.http.internal_host, config.http.internal_port, config.http.drain_seconds)
+        return Edge(gateway, admission, config.http, config.publish, self._ids)
 
     def _measure(self, edge: Edge) -> None:
         gauge = self.metrics.gauge

@@ -6,14 +6,12 @@ same handler costs about half of what it costs behind ASGI. Everything else take
 """
 
 import asyncio
-import math
-from collections.abc import Callable
 from typing import Any
 
 import httptools
 from uvicorn._types import ASGI3Application
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 from uvicorn.server import ServerState
 
 from eventbus_gateway.api.asgi import body_limit, too_large
@@ -23,6 +21,7 @@ from eventbus_gateway.api.framing import framing, repeated_names
 from eventbus_gateway.api.headers import rendered, usable_request_id
 from eventbus_gateway.api.http import Answer, Request
 from eventbus_gateway.api.routes import Match
+from eventbus_gateway.api.timed import TimedConnection
 from eventbus_gateway.errors import GatewayError, HeadersTooLarge, MalformedRequest, Overloaded, RequestTimeout
 
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -41,7 +40,7 @@ def protocol_class(edge: Edge) -> type[asyncio.Protocol]:
     return BoundConnection
 
 
-class Connection(HttpToolsProtocol):
+class Connection(TimedConnection):
     """One connection of a caller.
 
     Args:
@@ -54,10 +53,7 @@ class Connection(HttpToolsProtocol):
     def __init__(
         self, edge: Edge, config: Config, server_state: ServerState, app_state: dict[str, Any], **rest: Any
     ) -> None:
-        super().__init__(config, server_state, app_state, **rest)
-        self._edge = edge
-        self.deadline = math.inf
-        self._on_expiry: Callable[[], None] = self._close
+        super().__init__(edge, config, server_state, app_state, **rest)
         self._receiving = False  # between the first byte of a request and the last
         self._in_head = False
         self._head_bytes = 0
@@ -72,15 +68,10 @@ class Connection(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        edge = self._edge
-        edge.connections.add(self)
-        self._arm(edge.http.header_timeout_seconds, self._close)
-        if len(edge.connections) > edge.http.max_connections:
+        if len(self._edge.connections) > self._edge.http.max_connections:
             self._refuse(Overloaded("Too many connections are open.", retry_after=1.0))
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._edge.connections.discard(self)
-        self.deadline = math.inf
         if self._incoming is not None:
             self._incoming.release()
         for waiting, _ in self.pipeline:
@@ -95,31 +86,6 @@ class Connection(HttpToolsProtocol):
         self.cycle.keep_alive = False
         if not self._receiving and not self._is_answering():
             self._arm(_GRACE_SECONDS, self._close)
-
-    def pause_writing(self) -> None:
-        # A caller that does not read its answers may not send further requests either.
-        super().pause_writing()
-        self.flow.pause_reading()
-        self._arm(self._edge.http.idle_timeout_seconds, self.transport.abort)
-
-    def resume_writing(self) -> None:
-        super().resume_writing()
-        self.flow.resume_reading()
-        self._settle()
-
-    # Timeouts
-
-    def expire(self) -> None:
-        """Act on the deadline that has passed."""
-        self.deadline = math.inf
-        self._on_expiry()
-
-    def _arm(self, seconds: float, action: Callable[[], None]) -> None:
-        self.deadline = self._edge.now + seconds
-        self._on_expiry = action
-
-    def _close(self) -> None:
-        self.transport.close()
 
     def _time_out(self) -> None:
         self._refuse(RequestTimeout("The request did not arrive in time."))
@@ -227,7 +193,7 @@ class Connection(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         self._receiving = False
-        self.deadline = math.inf
+        self._disarm()
         exchange = self._incoming
         if exchange is None:
             super().on_message_complete()
@@ -323,13 +289,6 @@ class Connection(HttpToolsProtocol):
             return False
         cycle.response_complete = True
         return True
-
-    def _linger(self) -> None:
-        """Drop what still arrives for a while: closing at once would reset the connection under the answer."""
-        if self.transport.can_write_eof():
-            self.transport.write_eof()
-        self.flow.resume_reading()
-        self._arm(self._edge.http.linger_seconds, self._close)
 
     def eof_received(self) -> None:
         if self._is_refusing:

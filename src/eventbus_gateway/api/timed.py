@@ -1,0 +1,78 @@
+"""A connection that is known to its edge and has a deadline."""
+
+import asyncio
+import math
+from collections.abc import Callable
+from typing import Any
+
+from uvicorn.config import Config
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
+
+from eventbus_gateway.api.edge import Edge
+
+
+class TimedConnection(HttpToolsProtocol):
+    """The part of a connection that watches over time and over callers that do not read.
+
+    Args:
+        edge: what it shares with all others.
+        config: uvicorn's configuration.
+        server_state: uvicorn's state.
+        app_state: the application's state as uvicorn keeps it.
+    """
+
+    def __init__(
+        self, edge: Edge, config: Config, server_state: ServerState, app_state: dict[str, Any], **rest: Any
+    ) -> None:
+        super().__init__(config, server_state, app_state, **rest)
+        self._edge = edge
+        self.deadline = math.inf
+        self._on_expiry: Callable[[], None] = self._close
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._edge.connections.add(self)
+        self._arm(self._edge.http.header_timeout_seconds, self._close)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._edge.connections.discard(self)
+        self._disarm()
+        super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        # A caller that does not read its answers may not send further requests either.
+        super().pause_writing()
+        self.flow.pause_reading()
+        self._arm(self._edge.http.idle_timeout_seconds, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self.flow.resume_reading()
+        self._settle()
+
+    def expire(self) -> None:
+        """Act on the deadline that has passed."""
+        self._disarm()
+        self._on_expiry()
+
+    def _arm(self, seconds: float, action: Callable[[], None]) -> None:
+        self.deadline = self._edge.now + seconds
+        self._on_expiry = action
+
+    def _disarm(self) -> None:
+        self.deadline = math.inf
+
+    def _close(self) -> None:
+        self.transport.close()
+
+    def _settle(self) -> None:
+        """Wait for the next request where nothing is under way."""
+        self._arm(self._edge.http.idle_timeout_seconds, self._close)
+
+    def _linger(self) -> None:
+        """Drop what still arrives for a while: closing at once would reset the connection under the answer."""
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self.flow.resume_reading()
+        self._arm(self._edge.http.linger_seconds, self._close)

@@ -269,7 +269,7 @@ class Connection(TimedConnection):
         exchange, self._incoming = self._incoming, None
         if exchange is None:
             self._before = self.cycle
-            if not self._take_back(self._before):
+            if not _taken_back(self._before) or (self._before.disconnected and self.pipeline):
                 self.transport.close()
                 return
             exchange = Exchange(Request("-", "", b"", {}, b"", edge.ids()), None, False, 0, None)
@@ -279,17 +279,16 @@ class Connection(TimedConnection):
         self.cycle = exchange
         self._take(exchange)
 
-    def _take_back(self, cycle: RequestResponseCycle) -> bool:
-        """Take a request that is still arriving away from its application; False where its answer has begun."""
-        if isinstance(cycle, Exchange) or not cycle.more_body:
-            return True
-        cycle.disconnected = True
-        cycle.message_event.set()
-        if cycle.response_started or self.pipeline:
-            return False
-        cycle.response_complete = True
-        return True
-
     def eof_received(self) -> None:
         if self._is_refusing:
             self.transport.close()
+
+
+def _taken_back(cycle: RequestResponseCycle) -> bool:
+    """Take a request that is still arriving away from its application; False where its answer has begun."""
+    if isinstance(cycle, Exchange) or not cycle.more_body:
+        return True
+    cycle.disconnected = True
+    cycle.message_event.set()
+    cycle.response_complete = not cycle.response_started
+    return cycle.response_complete

@@ -38,6 +38,7 @@
     │   ├── KafkaUnavailable
     │   ├── TopicUnavailable         this topic cannot be written now (authorization, leader, in-sync replicas)
     │   ├── RecordRefused            the broker refused this record
+    │   ├── NotAttempted             held back because of another event of the same request
     │   ├── RegistryUnavailable
     │   ├── SchemaMissing            nothing is registered under the subject
     │   └── SchemaUnusable           registered, but it cannot be compiled
@@ -277,6 +278,11 @@ class RecordRefused(Unavailable):
     code = "record_refused"
     title = "The broker refused the record"
     retryable = False
+
+
+class NotAttempted(Unavailable):
+    code = "not_attempted"
+    title = "The event was held back because of another event of the request"
 
 
 class RegistryUnavailable(Unavailable):

@@ -5,9 +5,8 @@ this package; each part of the gateway receives its own section.
 """
 
 from eventbus_gateway.config.describing import describe
-from eventbus_gateway.config.environment import FILE_VARIABLE
 from eventbus_gateway.config.faults import ConfigFault, InvalidConfig
 from eventbus_gateway.config.loading import load
 from eventbus_gateway.config.model import Config
 
-__all__ = ["FILE_VARIABLE", "Config", "ConfigFault", "InvalidConfig", "describe", "load"]
+__all__ = ["Config", "ConfigFault", "InvalidConfig", "describe", "load"]

@@ -1,0 +1,98 @@
+"""``python -m loadtests.bench``: what an event costs, next to what it must cost at the least on the same machine.
+
+A real gateway in front of a real Kafka. Each benchmark measures its floor, the gateway, the floor, the gateway and
+the floor again, so that a machine that is slow for a while is slow for both. The floors are
+
+- ``publish-single`` and ``publish-one-connection``: a bare uvicorn that reads the same requests and answers each with
+  a constant, under the same load;
+- ``publish-batch100``: librdkafka in a plain loop, with the very records that the gateway has written.
+
+Every answer must be a success, and Kafka must hold exactly as many records as were answered; else the run fails.
+"""
+
+import json
+import os
+import platform
+import subprocess
+import tempfile
+from pathlib import Path
+
+import click
+import confluent_kafka
+from tests.broker import Broker
+from tests.broker.distribution import VERSION
+
+from eventbus_gateway.config import describe
+from eventbus_gateway.config import load as load_config
+from loadtests import floor_produce
+from loadtests.events import TOPIC
+from loadtests.measuring import BENCHMARKS, FLOOR_TOPIC, PARTITIONS, Failed, Run, gateway_config
+from loadtests.results import Result, table
+
+# Old segments go soon, because a run writes gigabytes; otherwise Kafka's own settings.
+BROKER = {"log.retention.check.interval.ms": "2000"}
+TOPIC_SETTINGS = {"retention.bytes": "33554432", "segment.bytes": "16777216"}
+
+
+def surroundings(folder: Path, bootstrap: str, environ: dict[str, str]) -> dict[str, str]:
+    """Everything that the numbers depend on."""
+    config = folder / "shown.toml"
+    config.write_text(gateway_config(bootstrap, (1, 2)))
+    lines = describe(load_config(config, environ)).splitlines()
+    left_out = ("port =", "internal_port =", "bootstrap_servers =", "folder =")
+    ours = [line.partition("  #")[0] for line in lines if " = " in line and line.partition("  # ")[2] != "default"]
+    ours = [line for line in ours if not line.startswith(left_out)]
+    return {
+        "commit": _commit(),
+        "machine": f"{os.cpu_count()} cores, {platform.machine()}, {platform.system()} {platform.release()}",
+        "python": platform.python_version(),
+        "librdkafka": confluent_kafka.libversion()[0],
+        "broker": f"Apache Kafka {VERSION}, 1 broker, settings of tests/broker",
+        "topic": f"{PARTITIONS} partitions, 1 replica, {_pairs({**BROKER, **TOPIC_SETTINGS})}",
+        "gateway": f"1 process, access log to /dev/null, defaults but for {'; '.join(dict.fromkeys(ours))}",
+        "record floor": _pairs(floor_produce.SETTINGS),
+    }
+
+
+@click.command()
+@click.option("--only", type=click.Choice([one.name for one in BENCHMARKS]), multiple=True, help="Can be repeated.")
+@click.option("--seconds", type=click.FloatRange(0.5, 600), default=6.0, show_default=True, help="Of each interval.")
+@click.option("--hot-path", type=click.Choice(["protocol", "asgi"]), help="Of the gateway; its default if left out.")
+@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), default=Path("build/bench.json"))
+def main(only: tuple[str, ...], seconds: float, hot_path: str | None, output: Path) -> None:
+    """Measure what an event costs."""
+    environ = {"EVENTBUS_HTTP__HOT_PATH": hot_path} if hot_path else {}
+    results: list[Result] = []
+    with tempfile.TemporaryDirectory(prefix="eventbus-bench-") as name, Broker(BROKER) as broker:
+        folder = Path(name)
+        for topic in (TOPIC, FLOOR_TOPIC):
+            broker.create_topic(topic, PARTITIONS, config=TOPIC_SETTINGS)
+        for what, text in surroundings(folder, broker.bootstrap, environ).items():
+            click.echo(f"{what + ':':<14}{text}")
+        for one in BENCHMARKS:
+            if not only or one.name in only:
+                click.echo(f"\n{one.name}")
+                try:
+                    results.append(Run(one, broker, folder, seconds, environ)())
+                except (Failed, RuntimeError) as error:
+                    raise click.ClickException(f"{one.name}: {error}") from error
+    output.parent.mkdir(parents=True, exist_ok=True)
+    output.write_text(json.dumps([line._asdict() for line in results], indent=2) + "\n")
+    click.echo(f"\n{table(results)}\n\nwritten to {output}")
+
+
+def _commit() -> str:
+    git = ["git", "-C", str(Path(__file__).parent)]
+    commit = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
+    if commit.returncode != 0:
+        return "unknown"
+    changed = subprocess.run([*git, "status", "--porcelain"], capture_output=True, text=True, check=False).stdout
+    return commit.stdout.strip() + (" with uncommitted changes" if changed.strip() else "")
+
+
+def _pairs(settings: dict[str, object] | dict[str, str]) -> str:
+    return ", ".join(f"{name}={value}" for name, value in settings.items())
+
+
+if __name__ == "__main__":
+    main()

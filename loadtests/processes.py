@@ -1,0 +1,130 @@
+"""The processes of a run: the gateway, the floors, the load."""
+
+import contextlib
+import http.client
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from loadtests import floor_produce
+from loadtests.load import Plan, Report
+
+_READY_SECONDS = 30.0
+_STOP_SECONDS = 40.0
+_LATE_SECONDS = 90.0
+
+
+class Served(NamedTuple):
+    """A server that takes requests.
+
+    Args:
+        pid: its process.
+        port: where it listens, on the loopback address.
+    """
+
+    pid: int
+    port: int
+
+
+@contextlib.contextmanager
+def gateway(config: Path, ports: tuple[int, int], environ: Mapping[str, str], log: Path) -> Iterator[Served]:
+    """A gateway as it runs in production, in a process of its own.
+
+    Its standard output, the access log, is thrown away by the kernel; its standard error goes to a file.
+
+    Args:
+        config: TOML file.
+        ports: public and internal port that the file names.
+        environ: variables beside those of this process.
+        log: where standard error goes.
+
+    Raises:
+        RuntimeError: it does not become ready, or does not end with 0 on SIGTERM.
+    """
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("EVENTBUS_")}
+    command = [sys.executable, "-m", "eventbus_gateway.cli", "serve", "--config", str(config)]
+    with log.open("wb") as errors:
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=errors, env={**inherited, **environ}
+        )
+    try:
+        _wait_until_ready(process, ports[1], log)
+        yield Served(process.pid, ports[0])
+        process.send_signal(signal.SIGTERM)
+        if process.wait(_STOP_SECONDS) != 0:
+            raise RuntimeError(f"the gateway ended with {process.returncode}:\n{_tail(log)}")
+    finally:
+        _end(process)
+
+
+@contextlib.contextmanager
+def floor_server(body: bytes) -> Iterator[Served]:
+    """A bare uvicorn that answers every request with the same body."""
+    command = [sys.executable, "-m", "loadtests.floor_server"]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert process.stdin is not None
+    assert process.stdout is not None
+    with process.stdin, process.stdout:
+        try:
+            process.stdin.write(body)
+            process.stdin.close()
+            yield Served(process.pid, int(process.stdout.readline()))
+        finally:
+            _end(process)
+
+
+def load(plan: Plan) -> Report:
+    """Make the load of a plan from a process of its own."""
+    return Report(**_call("loadtests.load", json.dumps(plan._asdict())))
+
+
+def produce(plan: str) -> floor_produce.Report:
+    """Run the plain produce loop in a process of its own."""
+    return floor_produce.Report(**_call("loadtests.floor_produce", plan))
+
+
+def _call(module: str, given: str) -> dict[str, Any]:
+    done = subprocess.run(
+        [sys.executable, "-m", module],
+        input=given,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+        timeout=_LATE_SECONDS,
+    )
+    answer: dict[str, Any] = json.loads(done.stdout)
+    return answer
+
+
+def _wait_until_ready(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+    deadline = time.monotonic() + _READY_SECONDS
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise RuntimeError(f"the gateway ended with {process.returncode}:\n{_tail(log)}")
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
+        with contextlib.closing(connection), contextlib.suppress(OSError):
+            connection.request("GET", "/readyz")
+            if connection.getresponse().status == 200:
+                return
+        time.sleep(0.05)
+    raise RuntimeError(f"the gateway does not become ready:\n{_tail(log)}")
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _tail(log: Path) -> str:
+    return log.read_text(errors="replace")[-4_000:]

@@ -213,6 +213,7 @@ class _Server(ThreadingHTTPServer):
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     timeout = PATIENCE_SECONDS
+    disable_nagle_algorithm = True
     owner: RegistryServer
 
     def do_GET(self) -> None:

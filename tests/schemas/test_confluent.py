@@ -3,23 +3,14 @@
 import asyncio
 import gzip
 import socket
-import ssl
 import sys
 import threading
 from collections.abc import Awaitable, Callable
 from functools import partial
-from pathlib import Path
 from typing import TypeVar
 
 import orjson
 import pytest
-import trustme
-from cryptography.hazmat.primitives.serialization import (
-    BestAvailableEncryption,
-    Encoding,
-    PrivateFormat,
-    load_pem_private_key,
-)
 from pydantic import SecretStr
 from tests.schemas.registry_server import PATIENCE_SECONDS, Canned, RegistryServer, Seen
 
@@ -348,81 +339,3 @@ def test_proxies_of_the_environment_are_not_used() -> None:
         server.register("orders-value", ORDER)
         assert asyncio.run(run(server.url, proxy.url)) == b"1\n"
         assert proxy.seen == []
-
-
-class Authority:
-    """A certificate authority, a server that it vouches for, and a client."""
-
-    def __init__(self, folder: Path) -> None:
-        self._authority = trustme.CA()
-        self.ca_file = str(folder / "ca.pem")
-        self.client_file = str(folder / "client.pem")
-        self._authority.cert_pem.write_to_path(self.ca_file)
-        self._authority.issue_cert("gateway@example.org").private_key_and_cert_chain_pem.write_to_path(
-            self.client_file
-        )
-
-    def server(self, *, name: str = "127.0.0.1", wants_client: bool = False) -> ssl.SSLContext:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self._authority.issue_cert(name).configure_cert(context)
-        if wants_client:
-            self._authority.configure_trust(context)
-            context.verify_mode = ssl.CERT_REQUIRED
-        return context
-
-
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return Authority(tmp_path_factory.mktemp("authority"))
-
-
-def test_a_private_authority_is_trusted_when_it_is_configured(authority: Authority) -> None:
-    with RegistryServer(authority.server()) as server:
-        server.register("orders-value", ORDER)
-        assert latest(RegistrySettings(url=server.url, ca_file=authority.ca_file)).text == ORDER
-
-
-def test_an_authority_that_is_not_configured_is_not_trusted(authority: Authority) -> None:
-    with RegistryServer(authority.server()) as server:
-        with pytest.raises(RegistryUnavailable, match="certificate is not trusted"):
-            latest(RegistrySettings(url=server.url))
-        assert server.seen == []
-
-
-def test_a_certificate_for_another_name_is_not_trusted(authority: Authority) -> None:
-    with RegistryServer(authority.server(name="registry.example.org")) as server:
-        with pytest.raises(RegistryUnavailable, match="certificate is not trusted"):
-            latest(RegistrySettings(url=server.url, ca_file=authority.ca_file))
-        assert server.seen == []
-
-
-def test_a_client_certificate_opens_a_registry_that_wants_one(authority: Authority) -> None:
-    with RegistryServer(authority.server(wants_client=True)) as server:
-        server.register("orders-value", ORDER)
-        settings = RegistrySettings(url=server.url, ca_file=authority.ca_file)
-        with pytest.raises(RegistryUnavailable):
-            latest(settings)
-        assert server.seen == []
-        settings = settings.model_copy(update={"client_certificate_file": authority.client_file})
-        assert latest(settings).text == ORDER
-
-
-@pytest.mark.parametrize("name", ["ca_file", "client_certificate_file"])
-def test_a_certificate_file_that_cannot_be_used_is_named_by_its_setting(name: str, tmp_path: Path) -> None:
-    unusable = tmp_path / "unusable.pem"
-    unusable.write_text("not a certificate")
-    for path in (unusable, tmp_path / "absent.pem"):
-        with pytest.raises(ValueError, match=rf"registry\.{name} cannot be used"):
-            ConfluentRegistry(RegistrySettings.model_validate({"url": "https://127.0.0.1:1", name: str(path)}))
-
-
-def test_a_client_key_that_is_encrypted_is_refused_without_asking_for_a_password(
-    authority: Authority, tmp_path: Path
-) -> None:
-    plain = Path(authority.client_file).read_bytes()
-    key = load_pem_private_key(plain, None)
-    encrypted = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"password"))
-    path = tmp_path / "encrypted.pem"
-    path.write_bytes(encrypted + plain[plain.index(b"-----BEGIN CERTIFICATE") :])
-    with pytest.raises(ValueError, match="unencrypted key"):
-        ConfluentRegistry(RegistrySettings(url="https://127.0.0.1:1", client_certificate_file=str(path)))

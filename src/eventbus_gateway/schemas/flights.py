@@ -20,6 +20,9 @@ class Flights(Generic[T]):
         self._limit = limit
         self._tasks: dict[Hashable, asyncio.Task[T]] = {}
 
+    def __len__(self) -> int:
+        return len(self._tasks)
+
     def begin(self, key: Hashable, start: Callable[[], Coroutine[Any, Any, T]]) -> asyncio.Task[T]:
         """The call that is under way for a key, or a new one; to be waited for behind a shield only.
 
@@ -27,7 +30,8 @@ class Flights(Generic[T]):
             Overloaded: too many calls are under way.
         """
         task = self._tasks.get(key)
-        if task is None:
+        # A call that has ended stays here until the loop gets round to its callback.
+        if task is None or task.done():
             if len(self._tasks) >= self._limit:
                 raise Overloaded("too many schemas are being looked up")
             task = self._tasks[key] = asyncio.create_task(start())
@@ -61,7 +65,8 @@ class Flights(Generic[T]):
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def _landed(self, key: Hashable, task: asyncio.Task[T]) -> None:
-        del self._tasks[key]
+        if self._tasks.get(key) is task:
+            del self._tasks[key]
         if not task.cancelled():
             # Read here, because every caller may have left: asyncio reports exceptions that nobody has read.
             task.exception()

@@ -51,10 +51,6 @@ class Refusals:
             self._kept.popitem(last=False)
         return _error(refusal, now)
 
-    def forget(self, key: Hashable) -> None:
-        """Drop what is kept for a key."""
-        self._kept.pop(key, None)
-
     def check(self, key: Hashable, now: float) -> None:
         """Pass when the look-up may be made.
 

@@ -38,11 +38,11 @@ def _normal(schema: Any, namespace: str, depth: int) -> Any:
     kind = schema["type"]
     if isinstance(kind, str) and kind in _NAMED:
         return _named(schema, namespace, depth)
-    if len(schema) == 1:
-        return _normal(kind, namespace, depth + 1)
     inner = {"array": "items", "map": "values"}.get(kind) if isinstance(kind, str) else None
     if inner is not None:
         return {**schema, inner: _normal(schema.get(inner), namespace, depth + 1)}
+    if len(schema) == 1:
+        return _normal(kind, namespace, depth + 1)
     return {**schema, "type": _normal(kind, namespace, depth + 1)}
 
 

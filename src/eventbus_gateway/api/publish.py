@@ -93,7 +93,8 @@ class Publish:
     async def __call__(self, request: Request) -> Answer:
         """Store the request's events and answer with receipts, or say why not."""
         command = self._command(request)
-        topic = await self._topics.require(request.params["topic"])
+        name = request.params["topic"]
+        topic = self._topics.known(name) or await self._topics.require(name)
         key = request.headers.get(b"idempotency-key")
         if key is None or command.dry_run:
             return await self._publish(request, command, topic)
@@ -142,18 +143,18 @@ class Publish:
         )
 
     async def _schemata(self, topic: Topic, command: Command) -> Schemata:
-        wants_key = topic.settings.key_format == "avro"
-        if not topic.is_avro:
-            if command.schema_version is not None:
-                raise InvalidHeader("Schema-Version has no meaning for a topic without schema.")
-            return Schemata(None, await self._schema(topic, topic.key_subject, None) if wants_key else None)
-        version = command.schema_version or topic.settings.schema_version
-        value = await self._schema(topic, topic.subject, version)
-        return Schemata(value, await self._schema(topic, topic.key_subject, None) if wants_key else None)
-
-    async def _schema(self, topic: Topic, subject: str, version: int | None) -> Schema:
-        ready = self._schemas.ready(subject, version, topic.options)
-        return ready if ready is not None else await self._schemas.get(subject, version, topic.options)
+        if not topic.is_avro and command.schema_version is not None:
+            raise InvalidHeader("Schema-Version has no meaning for a topic without schema.")
+        value = key = None
+        if topic.is_avro:
+            version = command.schema_version or topic.settings.schema_version
+            value = self._schemas.ready(topic.subject, version, topic.options) or await self._schemas.get(
+                topic.subject, version, topic.options
+            )
+        if topic.settings.key_format == "avro":
+            value_of_key = self._schemas.ready(topic.key_subject, None, topic.options)
+            key = value_of_key or await self._schemas.get(topic.key_subject, None, topic.options)
+        return Schemata(value, key)
 
     async def _records(
         self, request: Request, command: Command, topic: Topic, schemata: Schemata

@@ -19,7 +19,100 @@ KeyReader = Callable[[Attributes, Any], bytes | None]
 # Filled in for every event, in this order; whatever else a caller sent comes behind.
 _FILLED = frozenset({"specversion", "id", "source", "type", "time", "correlationid"})
 # What Kafka adds around a record in a batch (KIP-98), so that the largest allowed one still fits.
-_RECORD_OVERHEAD = 128
+_OVERHEAD = 128
+_MAX_LAYOUTS = 1_024
+
+
+class Layout:
+    """How one principal's events become records of one topic, as far as it is the same for all of them.
+
+    Args:
+        topic: where they go.
+        value: schema of the data, None to store the JSON as it came.
+        key: schema of the keys, None for string keys.
+        principal: name of who publishes.
+        room: bytes that key, value and headers may have together.
+    """
+
+    __slots__ = (
+        "_constant",
+        "_constant_size",
+        "_encode",
+        "_key_of",
+        "_kind",
+        "_room",
+        "_source",
+        "_topic",
+        "key",
+        "value",
+    )
+
+    def __init__(self, topic: Topic, value: Schema | None, key: Schema | None, principal: str, room: int) -> None:
+        self.value = value
+        self.key = key
+        self._topic = topic
+        self._room = room
+        self._encode = value.codec.encode if value is not None else None
+        self._key_of = _key_reader(topic, key)
+        self._source = (topic.settings.source or f"/principals/{principal}").encode()
+        self._kind = (topic.settings.type or (value.codec.name if value is not None else topic.name)).encode()
+        self._constant: Headers = [
+            *topic.constant_headers,
+            ("ce_source", self._source),
+            ("ce_type", self._kind),
+        ]
+        self._constant_size = _size(self._constant)
+
+    def headers(
+        self, attributes: Attributes, now: bytes, correlation_id: bytes, trace: Headers
+    ) -> tuple[Headers, int]:
+        """A record's headers without its id, and their size.
+
+        Args:
+            attributes: what the caller said.
+            now: the time that fills in.
+            correlation_id: the correlation that fills in.
+            trace: trace context.
+        """
+        if not attributes and not trace:
+            plain: Headers = [*self._constant, ("ce_time", now), ("ce_correlationid", correlation_id)]
+            return plain, self._constant_size + len(now) + len(correlation_id) + 23
+        headers: Headers = list(self._topic.constant_headers)
+        defaults = (("source", self._source), ("type", self._kind), ("time", now), ("correlationid", correlation_id))
+        for name, default in defaults:
+            given = attributes.get(name)
+            headers.append((f"ce_{name}", given.encode() if given is not None else default))
+        for name, text in attributes.items():
+            if name not in _FILLED:
+                headers.append((f"ce_{name}", text.encode()))
+        headers.extend(trace)
+        return headers, _size(headers)
+
+    def record(self, draft: Draft, attributes: Attributes, headers: Headers, size: int, event_id: str) -> Record:
+        """The record of one draft.
+
+        Args:
+            draft: the event.
+            attributes: its attributes.
+            headers: its headers without the id, which are left as they are.
+            size: their size.
+            event_id: its id.
+
+        Raises:
+            InvalidEvent: data or key do not fit, with all faults of both.
+            InvalidAttribute: a key is needed as an attribute and is not there.
+            EventTooLarge: the record would be too large.
+        """
+        encode = self._encode
+        try:
+            data = encode(draft.data) if encode is not None else draft.raw
+        except InvalidEvent as error:
+            raise _with_key_faults(error, self._key_of, attributes, draft.data) from None
+        key = self._key_of(attributes, draft.data)
+        id_bytes = event_id.encode()
+        if size + len(id_bytes) + len(data) + (len(key) if key is not None else 0) > self._room:
+            raise EventTooLarge(f"An encoded event may have {self._room} bytes with its key and attributes.")
+        return Record(key, data, [*headers, ("ce_id", id_bytes)])
 
 
 class RecordBuilder:
@@ -34,10 +127,11 @@ class RecordBuilder:
     def __init__(
         self, max_record_bytes: int, ids: IdSource | None = None, now_ns: Callable[[], int] = time.time_ns
     ) -> None:
-        self._room = max_record_bytes - _RECORD_OVERHEAD
+        self._room = max_record_bytes - _OVERHEAD
         self._ids = ids if ids is not None else IdSource(now_ns)
         self._now_ns = now_ns
         self._timestamps = Timestamps()
+        self._layouts: dict[tuple[str, str], Layout] = {}
 
     def for_request(
         self, request: Request, attributes: Attributes, topic: Topic, value: Schema | None, key: Schema | None
@@ -51,38 +145,37 @@ class RecordBuilder:
             value: schema of the data, None to store the JSON as it came.
             key: schema of the keys, None for string keys.
 
-        The result raises InvalidEvent, InvalidAttribute and EventTooLarge.
+        The result raises what :meth:`Layout.record` raises.
         """
+        layout = self._layout(topic, value, key, request.principal.name)
         trace = trace_headers(request.headers)
-        now = self._timestamps(self._now_ns() // 1_000_000)
-        source = topic.settings.source or f"/principals/{request.principal.name}"
-        kind = topic.settings.type or (value.codec.name if value is not None else topic.name)
-        defaults = {"source": source, "type": kind, "time": now, "correlationid": request.request_id}
-        shared = _laid_out(topic, attributes, defaults, trace)
-        shared_size = _size(shared)
+        now = self._timestamps(self._now_ns() // 1_000_000).encode()
+        correlation_id = request.request_id.encode()
+        shared, shared_size = layout.headers(attributes, now, correlation_id, trace)
+        shared_id = attributes.get("id")
         new_id = self._ids
-        encode = value.codec.encode if value is not None else None
-        key_of = _key_reader(topic, key)
-        room = self._room
+        record = layout.record
 
         def build(draft: Draft) -> tuple[str, Record]:
             own = draft.attributes
             if own is None:
-                own, laid_out, size = attributes, shared, shared_size
-            else:
-                laid_out = _laid_out(topic, own, defaults, trace)
-                size = _size(laid_out)
-            try:
-                data = encode(draft.data) if encode is not None else draft.raw
-            except InvalidEvent as error:
-                raise _with_key_faults(error, key_of, own, draft.data) from None
-            key_bytes = key_of(own, draft.data)
-            if size + len(data) + (len(key_bytes) if key_bytes is not None else 0) > room:
-                raise EventTooLarge(f"An encoded event may have {room} bytes with its key and attributes.")
+                event_id = shared_id or new_id()
+                return event_id, record(draft, attributes, shared, shared_size, event_id)
             event_id = own.get("id") or new_id()
-            return event_id, Record(key_bytes, data, [*laid_out, ("ce_id", event_id.encode())])
+            headers, size = layout.headers(own, now, correlation_id, trace)
+            return event_id, record(draft, own, headers, size, event_id)
 
         return build
+
+    def _layout(self, topic: Topic, value: Schema | None, key: Schema | None, principal: str) -> Layout:
+        known = self._layouts.get((topic.name, principal))
+        if known is not None and known.value is value and known.key is key:
+            return known
+        layout = Layout(topic, value, key, principal, self._room)
+        if len(self._layouts) >= _MAX_LAYOUTS:
+            self._layouts.clear()
+        self._layouts[topic.name, principal] = layout
+        return layout
 
 
 def _with_key_faults(error: InvalidEvent, key_of: KeyReader, attributes: Attributes, data: Any) -> InvalidEvent:
@@ -100,17 +193,6 @@ def _size(headers: Headers) -> int:
     return sum(len(name) + len(value) for name, value in headers)
 
 
-def _laid_out(topic: Topic, attributes: Attributes, defaults: dict[str, str], trace: Headers) -> Headers:
-    headers: Headers = list(topic.constant_headers)
-    for name, default in defaults.items():
-        headers.append((f"ce_{name}", attributes.get(name, default).encode()))
-    for name, text in attributes.items():
-        if name not in _FILLED:
-            headers.append((f"ce_{name}", text.encode()))
-    headers.extend(trace)
-    return headers
-
-
 def _key_reader(topic: Topic, schema: Schema | None) -> KeyReader:
     """What finds and encodes a record's key: ``partitionkey`` first, then the topic's pointer into the data."""
     path = topic.key_path
@@ -119,7 +201,7 @@ def _key_reader(topic: Topic, schema: Schema | None) -> KeyReader:
     encode = schema.codec.encode if schema is not None else None
 
     def key_of(attributes: Attributes, data: Any) -> bytes | None:
-        explicit = attributes.get("partitionkey")
+        explicit = attributes.get("partitionkey") if attributes else None
         if explicit is not None:
             return encode(explicit) if encode is not None else explicit.encode()
         found = at_path(data, path) if path is not None else MISSING

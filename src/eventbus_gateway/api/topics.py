@@ -1,5 +1,6 @@
 """Topics as the publish path sees them: what Kafka knows joined with what is configured."""
 
+import re
 from collections.abc import Mapping
 from typing import Any, Protocol
 
@@ -8,6 +9,8 @@ from eventbus_gateway.errors import UnknownTopic
 from eventbus_gateway.schemas.cache import CodecOptions
 
 MISSING = object()
+# RFC 6901 section 4: an array's places have no leading zeros.
+_INDEX = re.compile(r"0|[1-9][0-9]{0,8}").fullmatch
 
 
 class TopicMetadata(Protocol):
@@ -48,11 +51,24 @@ class Topic:
         settings: what is configured for it.
     """
 
-    __slots__ = ("constant_headers", "is_avro", "key_path", "key_required", "name", "options", "settings")
+    __slots__ = (
+        "constant_headers",
+        "is_avro",
+        "key_path",
+        "key_required",
+        "key_subject",
+        "name",
+        "options",
+        "settings",
+        "subject",
+    )
 
     def __init__(self, name: str, settings: TopicSettings) -> None:
         self.name = name
         self.settings = settings
+        # Confluent's topic name strategy.
+        self.subject = f"{name}-value"
+        self.key_subject = f"{name}-key"
         self.is_avro = settings.format == "avro"
         self.options = CodecOptions(settings.dialect, settings.unknown_fields)
         self.key_path = _tokens(settings.key) if settings.key is not None else None
@@ -62,16 +78,6 @@ class Topic:
             ("content-type", content_type),
             ("ce_specversion", b"1.0"),
         )
-
-    @property
-    def subject(self) -> str:
-        """Subject of the values' schema (Confluent's topic name strategy)."""
-        return f"{self.name}-value"
-
-    @property
-    def key_subject(self) -> str:
-        """Subject of the keys' schema."""
-        return f"{self.name}-key"
 
 
 class Topics:
@@ -90,6 +96,10 @@ class Topics:
         self._settings = settings
         self._defaults = defaults
         self._views: dict[str, Topic] = {}
+
+    def known(self, name: str) -> Topic | None:
+        """A topic that is known to exist and was asked for before, without asking Kafka."""
+        return self._views.get(name) if self._directory.known(name) is not None else None
 
     async def require(self, name: str) -> Topic:
         """The topic of a request.
@@ -131,7 +141,7 @@ def at_path(data: Any, path: tuple[str, ...]) -> Any:
     for token in path:
         if isinstance(data, dict):
             data = data.get(token, MISSING)
-        elif isinstance(data, list) and token.isascii() and token.isdigit() and int(token) < len(data):
+        elif isinstance(data, list) and _INDEX(token) is not None and int(token) < len(data):
             data = data[int(token)]
         else:
             return MISSING

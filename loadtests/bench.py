@@ -40,8 +40,11 @@ def surroundings(folder: Path, bootstrap: str, environ: dict[str, str]) -> dict[
     config.write_text(gateway_config(bootstrap, (1, 2)))
     lines = describe(load_config(config, environ)).splitlines()
     left_out = ("port =", "internal_port =", "bootstrap_servers =", "folder =")
-    ours = [line.partition("  #")[0] for line in lines if " = " in line and line.partition("  # ")[2] != "default"]
-    ours = [line for line in ours if not line.startswith(left_out)]
+    defaults = ("# default", "# as in topic_defaults")
+    set_here = [
+        line for line in lines if " = " in line and not line.endswith(defaults) and not line.startswith(left_out)
+    ]
+    ours = [line.partition("  #")[0] for line in set_here]
     return {
         "commit": _commit(),
         "machine": f"{os.cpu_count()} cores, {platform.machine()}, {platform.system()} {platform.release()}",
@@ -49,7 +52,7 @@ def surroundings(folder: Path, bootstrap: str, environ: dict[str, str]) -> dict[
         "librdkafka": confluent_kafka.libversion()[0],
         "broker": f"Apache Kafka {VERSION}, 1 broker, settings of tests/broker",
         "topic": f"{PARTITIONS} partitions, 1 replica, {_pairs({**BROKER, **TOPIC_SETTINGS})}",
-        "gateway": f"1 process, access log to /dev/null, defaults but for {'; '.join(dict.fromkeys(ours))}",
+        "gateway": f"1 process, access log to /dev/null, defaults but for {', '.join(ours)}",
         "record floor": _pairs(floor_produce.SETTINGS),
     }
 

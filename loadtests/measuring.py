@@ -148,10 +148,7 @@ class Run:
             _WARM_UP_SECONDS,
             self._seconds,
         )
-        report = load(plan)
-        if set(report.answers) != {success} or report.unanswered or not report.measured.get(success):
-            raise Failed(f"answers by status: {report.answers}, requests without answer: {report.unanswered}")
-        return report
+        return checked(load(plan), success)
 
     def _records(self) -> int:
         """Records that were ever written to the topic."""
@@ -161,6 +158,17 @@ class Run:
             return sum(consumer.get_watermark_offsets(partition, timeout=20)[1] for partition in partitions)
         finally:
             consumer.close()
+
+
+def checked(report: Report, success: str) -> Report:
+    """The report, if every request was answered with the status of success.
+
+    Raises:
+        Failed: another status, a request without answer, or nothing measured at all.
+    """
+    if set(report.answers) != {success} or report.unanswered or not report.measured.get(success):
+        raise Failed(f"answers by status: {report.answers}, requests without answer: {report.unanswered}")
+    return report
 
 
 def gateway_config(bootstrap: str, ports: tuple[int, int]) -> str:
@@ -187,7 +195,7 @@ def _shown(interval: Interval) -> Interval:
         f"{interval.cpu_us_per_event:>9.2f} µs CPU{interval.cpu_seconds / interval.seconds:>8.0%} of a core"
     )
     if interval.latencies.counts:
-        quantiles = [f"p{share:.0%} {interval.latencies.percentile(share) / 1_000:.2f} ms" for share in (0.5, 0.99)]
+        quantiles = [f"p{share:.0%} {interval.latencies.percentile(share) / 1_000:.3f} ms" for share in (0.5, 0.99)]
         line += "   " + "  ".join(quantiles).replace("%", "")
     click.echo(line)
     return interval

@@ -92,8 +92,8 @@ def table(results: Iterable[Result]) -> str:
             f"{line.cpu_us_per_event:.1f}",
             f"{line.floor_us:.1f}",
             f"{line.ratio:.2f}",
-            f"{line.p50_ms:.2f}",
-            f"{line.p99_ms:.2f}",
+            f"{line.p50_ms:.3f}",
+            f"{line.p99_ms:.3f}",
             f"{line.rss_mib:.0f}",
         )
         for line in results

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import os
+import pathlib
 from collections.abc import AsyncIterator, Callable
 
 import pytest
@@ -12,8 +13,11 @@ from hypothesis import strategies as st
 from loadtests.events import events, publishes
 from loadtests.histogram import Histogram, bucket, merged, middle
 from loadtests.load import Plan, Report, histogram, run
+from loadtests.measuring import Failed, checked, gateway_config
 from loadtests.processes import floor_server, load
 from loadtests.results import Interval, result, table
+
+from eventbus_gateway.config import load as load_config
 
 OK = b'HTTP/1.1 201 Created\r\ncontent-type: application/json\r\nContent-Length: 11\r\n\r\n{"id":"abc"}'[:-1]
 REFUSED = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n"
@@ -105,6 +109,28 @@ def test_a_server_that_closes_all_connections_ends_the_load_at_once() -> None:
     assert report.seconds < 30
 
 
+def test_numbers_stand_only_when_every_request_succeeded() -> None:
+    good = Report({"201": 9}, 0, {"201": 5}, 1.0, 0.1, 0.1, {100: 5})
+    assert checked(good, "201") == good
+    for bad in (
+        good._replace(answers={"201": 9, "503": 1}),
+        good._replace(answers={"200": 9}),
+        good._replace(unanswered=1),
+        good._replace(measured={}),
+        good._replace(answers={}),
+    ):
+        with pytest.raises(Failed):
+            checked(bad, "201")
+
+
+def test_the_gateway_that_is_measured_has_a_sound_configuration(tmp_path: pathlib.Path) -> None:
+    file = tmp_path / "gateway.toml"
+    file.write_text(gateway_config("127.0.0.1:9092", (8080, 8081)))
+    config = load_config(file, {})
+    assert config.http.access_log
+    assert config.topic("visits").key == "/visitId"
+
+
 def test_all_the_different_requests_are_sent() -> None:
     server = Server(lambda _: [OK])
     _report(server, connections=3)
@@ -190,7 +216,7 @@ def test_a_result_compares_the_means_of_what_was_measured_in_turns() -> None:
     assert (line.p50_ms, line.p99_ms, line.rss_mib) == (0.1, 0.1, 81.3)
     head, row = table([line]).splitlines()
     assert len(head) == len(row)
-    assert row.split() == ["publish-single", "25,000", "30.0", "20.0", "1.50", "0.10", "0.10", "81"]
+    assert row.split() == ["publish-single", "25,000", "30.0", "20.0", "1.50", "0.100", "0.100", "81"]
 
 
 def test_a_result_of_nothing_is_refused() -> None:

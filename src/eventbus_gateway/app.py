@@ -26,6 +26,7 @@ from eventbus_gateway.auth.principal import Anonymous, authenticator
 from eventbus_gateway.config import Config
 from eventbus_gateway.errors import GatewayError
 from eventbus_gateway.kafka.cluster import Cluster
+from eventbus_gateway.kafka.events import ProducerEvent
 from eventbus_gateway.kafka.producer import KafkaProducer
 from eventbus_gateway.schemas.cache import Schemas
 from eventbus_gateway.schemas.confluent import ConfluentRegistry
@@ -75,8 +76,8 @@ class App:
         self._ids = IdSource()
         self._registry = registry(config.registry)
         self._schemas = Schemas(self._registry, config.registry)
-        self._cluster = Cluster(config.kafka)
-        self._producer = KafkaProducer(config.kafka)
+        self._producer = KafkaProducer(config.kafka, on_event=self._note)
+        self._cluster = Cluster(config.kafka, self._producer)
         self._topics = Topics(self._cluster, config.topics, config.topic_defaults)
         self._access_log = AccessLog(_STANDARD_OUTPUT, config.http.access_log_max_bytes, self.metrics)
 
@@ -100,7 +101,6 @@ class App:
 
         # Phase 1: reach Kafka and the registry, without insisting on either
         await self._producer.start()
-        await self._cluster.start()
         await self._warm_up()
 
         # Phase 2: listen; probes first, so that nobody is sent here too early
@@ -119,8 +119,8 @@ class App:
             await asyncio.gather(serving, return_exceptions=True)
 
             # Phase 4: let Kafka acknowledge what is still under way (its caller may have gone)
+            await self._cluster.close()
             await self._producer.drain(config.http.drain_seconds)
-            await self._cluster.aclose()
             await self._schemas.aclose()
             await self._registry.aclose()
 
@@ -174,13 +174,17 @@ class App:
         gauge("eventbus_kafka_in_flight_records", "Unacknowledged records.", lambda: status().in_flight_records)
         gauge("eventbus_kafka_in_flight_bytes", "Bytes of unacknowledged records.", lambda: status().in_flight_bytes)
 
+    def _note(self, event: ProducerEvent) -> None:
+        self.metrics.kafka_events.add((event.kind,))
+        _logger.warning("Kafka producer %s: %s", event.kind, event.detail)
+
     async def _warm_up(self) -> None:
-        names = list(self._config.topics)
-        jobs = [self._warm_up_topic(name) for name in names]
+        """Read topics and schemas, so that the first publish to each is as fast as the next."""
+        jobs = [self._cluster.start(), *map(self._warm_up_topic, self._config.topics)]
         try:
             async with asyncio.timeout(_WARM_UP_SECONDS):
-                await asyncio.gather(self._producer.warm_up(names), *jobs)
-        except (TimeoutError, GatewayError):
+                await asyncio.gather(*jobs)
+        except TimeoutError:
             _logger.warning("starting with cold caches: Kafka or the schema registry did not answer in time")
 
     async def _warm_up_topic(self, name: str) -> None:

@@ -4,6 +4,7 @@ A datum is what fastavro writes for the schema without its logical types: unions
 """
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 from hypothesis import settings
@@ -48,7 +49,7 @@ class _Builder:
     """Draws one schema; names are given out in order so that they never clash."""
 
     def __init__(self, draw: st.DrawFn) -> None:
-        self._draw = draw
+        self._draw: Callable[[st.SearchStrategy[Any]], Any] = draw
         self._last = 0
         self._enclosing: list[str] = []
         self._finished: list[str] = []
@@ -266,11 +267,12 @@ def changed(draw: st.DrawFn, value: Any) -> Any:
     if isinstance(value, list) and value and draw(st.integers(0, 3)):
         index = draw(st.integers(0, len(value) - 1))
         return [*value[:index], draw(changed(value[index])), *value[index + 1 :]]
-    if isinstance(value, dict) and draw(st.booleans()):
-        if value and draw(st.booleans()):
-            dropped = draw(st.sampled_from(sorted(value)))
-            return {key: item for key, item in value.items() if key != dropped}
+    change: int = draw(st.integers(0, 3))
+    if isinstance(value, dict) and change == 0:
         return {**value, draw(st.sampled_from(_KEYS) | TEXTS): draw(JSON)}
+    if isinstance(value, dict) and value and change == 1:
+        dropped: str = draw(st.sampled_from(sorted(value)))
+        return {key: item for key, item in value.items() if key != dropped}
     if draw(st.integers(0, 4)) == 0:
         return {draw(st.sampled_from((*_PRIMITIVES, *_KEYS))): value}
     return draw(JSON)

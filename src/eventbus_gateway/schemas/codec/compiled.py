@@ -1,6 +1,6 @@
 """A compiled schema: encode, decode, and what to say when either fails."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from eventbus_gateway.errors import CorruptRecord, Fault, InternalError, InvalidEvent
@@ -30,7 +30,7 @@ class Codec:
         name: full name of the top-level type.
     """
 
-    __slots__ = ("_decode", "_encode", "_limited", "_prefix", "_top", "_unions", "_unknown", "name")
+    __slots__ = ("_decode", "_encode", "_prefix", "_top", "_unions", "_unknown", "name")
 
     def __init__(self, top: Node, prefix: bytes, dialect: Dialect, unknown: Unknown) -> None:
         shape = Shape(top)
@@ -43,8 +43,9 @@ class Codec:
             for union in _unions(top, shape.records)
         }
         self._prefix = len(prefix)
-        self._limited = shape.weightless_items
         self._encode = Encoder(self._unions, unknown).compiled(top, prefix)
+        if shape.weightless_items:
+            self._encode = self._within_weightless(self._encode)
         self._decode = Decoder(shape, self._unions).compiled(top)
 
     def encode(self, value: Any) -> bytes:
@@ -57,12 +58,9 @@ class Codec:
             InvalidEvent: it does not fit; with every fault, up to a bound.
         """
         try:
-            encoded = self._encode(value)
+            return self._encode(value)
         except REFUSALS:
             raise self._refusal(value) from None
-        if self._limited:
-            self._check_weightless(encoded)
-        return encoded
 
     def decode(self, data: bytes, start: int = 0) -> Any:
         """The JSON form of a record.
@@ -97,13 +95,19 @@ class Codec:
             count = "1 fault" if len(found.faults) == 1 else f"{len(found.faults)} faults"
         return InvalidEvent(f"The event does not fit the schema {self.name}: {count}.", found.faults)
 
-    def _check_weightless(self, encoded: bytes) -> None:
-        """Array items that take no bytes are bounded when a record is read, so no such record may be written."""
-        try:
-            self.decode(encoded, self._prefix)
-        except CorruptRecord:
-            fault = Fault("", f"expected at most {MAX_WEIGHTLESS_ITEMS} array items that take no bytes, got more")
-            raise InvalidEvent(f"The event does not fit the schema {self.name}: 1 fault.", [fault]) from None
+    def _within_weightless(self, encode: Callable[[Any], bytes]) -> Callable[[Any], bytes]:
+        """Array items of no bytes are bounded when a record is read, so a record with more must not be written."""
+
+        def checked(value: Any) -> bytes:
+            encoded = encode(value)
+            try:
+                self.decode(encoded, self._prefix)
+            except CorruptRecord:
+                fault = Fault("", f"expected at most {MAX_WEIGHTLESS_ITEMS} array items that take no bytes, got more")
+                raise InvalidEvent(f"The event does not fit the schema {self.name}: 1 fault.", [fault]) from None
+            return encoded
+
+        return checked
 
 
 _WORDS: dict[type[BaseException], str] = {UnicodeDecodeError: "a string is not UTF-8"}

@@ -26,6 +26,11 @@ def _parts(value: str | int) -> tuple[str, str, str] | None:
 
 def unscaled(value: str | int, precision: int, scale: int) -> int | None:
     """The integer that stands for a decimal; None where it is none, or does not fit precision and scale exactly."""
+    if scale and isinstance(value, str) and scale + 1 < len(value) <= precision + 1 and value[-scale - 1] == ".":
+        # Most decimals are written with exactly their scale and without a sign.
+        digits = value[: -scale - 1] + value[-scale:]
+        if digits.isdecimal() and digits.isascii() and (digits[0] != "0" or len(digits) == scale + 1):
+            return int(digits)
     parts = _parts(value)
     if parts is None:
         return None
@@ -42,7 +47,9 @@ def unscaled(value: str | int, precision: int, scale: int) -> int | None:
 
 def minimal(number: int) -> bytes:
     """Two's complement in as few bytes as possible."""
-    return number.to_bytes((number if number >= 0 else ~number).bit_length() // 8 + 1, "big", signed=True)
+    if number >= 0:
+        return number.to_bytes((number.bit_length() >> 3) + 1, "big")
+    return number.to_bytes((~number).bit_length() // 8 + 1, "big", signed=True)
 
 
 def _text(number: int, scale: int) -> str:

@@ -30,6 +30,7 @@ _BOUND = {
     "Misfit": Misfit,
     "SMALL": wire.SMALL,
     "long_bytes": wire.long_bytes,
+    "int_bytes": wire.int_bytes,
     "pack_double": struct.Struct("<d").pack,
     "pack_float": struct.Struct("<f").pack,
 }
@@ -166,7 +167,14 @@ class Encoder:
 
     def _number(self, leaf: Leaf, x: str, lead: bytes, at: _Place) -> list[str]:
         source, v = self._source, self._source.fresh("v")
-        source.line(at.indent, f"if {_fits(leaf, x)}: {v} = {_number_bytes(leaf, x)}")
+        if leaf.kind in _RANGES:
+            source.line(at.indent, f"if {x}.__class__ is not int: raise Misfit")
+            small = f"{-wire.SMALL_LIMIT} <= {x} < {wire.SMALL_LIMIT}"
+            source.line(at.indent, f"{v} = SMALL[{x}] if {small} else {leaf.kind}_bytes({x})")
+            return ([source.constant(lead)] if lead else []) + [v]
+        largest = _LARGEST[leaf.kind]
+        source.line(at.indent, f"if {x}.__class__ is float and {-largest!r} <= {x} <= {largest!r}:")
+        source.line(at.indent + 1, f"{v} = pack_{leaf.kind}({x})")
         source.line(at.indent, f"else: {v} = {source.bind('P', leaf.pack)}({x})")
         return ([source.constant(lead)] if lead else []) + [v]
 
@@ -298,7 +306,8 @@ class Encoder:
             elif len(candidates) == 1:
                 settled.append((index, f"{x}.__class__ is {kind.__name__}"))
             elif isinstance(branch, Leaf) and branch.inline and branch.kind in _RANGES:
-                settled.append((index, _fits(branch, x)))
+                low, high = _RANGES[branch.kind]
+                settled.append((index, f"{x}.__class__ is int and {low} <= {x} <= {high}"))
         if choice.sole_object is not None:
             settled.append((choice.sole_object, f"{x}.__class__ is dict and len({x}) != 1"))
         return settled[:_MAX_INLINE_BRANCHES]
@@ -316,20 +325,6 @@ class Encoder:
 
 
 _BOUND["LENGTHS"] = wire.lengths(b"")
-
-
-def _fits(leaf: Leaf, x: str) -> str:
-    if leaf.kind in _RANGES:
-        low, high = _RANGES[leaf.kind]
-        return f"{x}.__class__ is int and {low} <= {x} <= {high}"
-    largest = _LARGEST[leaf.kind]
-    return f"{x}.__class__ is float and {-largest!r} <= {x} <= {largest!r}"
-
-
-def _number_bytes(leaf: Leaf, x: str) -> str:
-    if leaf.kind in _RANGES:
-        return f"SMALL[{x}] if {-wire.SMALL_LIMIT} <= {x} < {wire.SMALL_LIMIT} else long_bytes({x})"
-    return f"pack_{leaf.kind}({x})"
 
 
 def _flat(pack: Callable[[Any], bytes]) -> Callable[[Any, int], bytes]:

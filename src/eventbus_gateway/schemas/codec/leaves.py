@@ -16,15 +16,18 @@ from eventbus_gateway.schemas.codec.wire import (
     FLOAT_MAX,
     INT_MAX,
     INT_MIN,
+    LENGTH_LIMIT,
     LONG_MAX,
     LONG_MIN,
     Misfit,
     kind_of,
+    lengths,
     long_bytes,
 )
 
 Pack = Callable[[Any], bytes]
 
+_LENGTHS = lengths(b"")
 _SPECIAL = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 # Ranks of string-like and number-like branches of one union, the lowest is tried first (see unions).
@@ -105,7 +108,8 @@ def _string(value: Any) -> bytes:
         raw = value.encode()
     except UnicodeEncodeError:
         raise Misfit("expected string, got one with an unpaired surrogate") from None
-    return long_bytes(len(raw)) + raw
+    length = len(raw)
+    return (_LENGTHS[length] if length < LENGTH_LIMIT else long_bytes(length)) + raw
 
 
 def latin1(expected: str) -> Pack:
@@ -153,7 +157,8 @@ def with_length(read: Pack) -> Pack:
 
     def pack(value: Any) -> bytes:
         raw = read(value)
-        return long_bytes(len(raw)) + raw
+        length = len(raw)
+        return (_LENGTHS[length] if length < LENGTH_LIMIT else long_bytes(length)) + raw
 
     return pack
 

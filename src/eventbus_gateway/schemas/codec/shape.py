@@ -50,8 +50,8 @@ class Shape:
         return self._size(node, 0)[0]
 
     def weight(self, node: Node) -> int:
-        """How many values a type's smallest encoding decodes to without taking a byte; 1 for the value itself."""
-        return 1 + self._size(node, 0)[1]
+        """How many values one value of a type that takes no bytes decodes to."""
+        return self._size(node, 0)[1]
 
     def _height(self, node: Node, level: int) -> int:
         """Levels below a type, up to where a recursive record checks nesting itself."""

@@ -108,7 +108,8 @@ def moment_reader(places: int, *, local: bool) -> Callable[[str], int | None]:
                 not local and len(text) == 20 and text[19] == "Z" and text[10] == "T"
                 and text[4] == text[7] == "-" and text[13] == text[16] == ":"
             ):  # fmt: skip
-                return _seconds(text[:19]) * scale
+                distance = datetime.fromisoformat(text[:19]) - _EPOCH
+                return (distance.days * _DAY_SECONDS + distance.seconds) * scale
             return general(text)
         except ValueError:
             return None

@@ -49,8 +49,18 @@ ZIGZAG = tuple((number >> 1) ^ -(number & 1) for number in range(128))
 """Integers that take one byte, by that byte."""
 
 
+_EVEN = tuple(_CONTINUED[number << 1] for number in range(1 << 13))
+
+
 def long_bytes(number: int) -> bytes:
-    """Encode a 64-bit integer, fourteen bits per table look-up."""
+    """Encode a 64-bit integer, fourteen bits per table look-up.
+
+    Raises:
+        Misfit: it has more than 64 bits.
+    """
+    # What timestamps in milliseconds look like: the sign is known and the number of bytes too.
+    if 1 << 27 <= number < 1 << 41:
+        return _EVEN[number & 8191] + _CONTINUED[number >> 13 & 16383] + _UNSIGNED[number >> 27]
     z = number << 1 if number >= 0 else ~(number << 1)
     if z < 1 << 14:
         return _UNSIGNED[z]
@@ -61,7 +71,20 @@ def long_bytes(number: int) -> bytes:
     low = _CONTINUED[z & 16383] + _CONTINUED[z >> 14 & 16383] + _CONTINUED[z >> 28 & 16383]
     if z < 1 << 56:
         return low + _UNSIGNED[z >> 42]
+    if z >> 64:
+        raise Misfit("expected long (64 bits), got an integer out of range")
     return low + _CONTINUED[z >> 42 & 16383] + _UNSIGNED[z >> 56]
+
+
+def int_bytes(number: int) -> bytes:
+    """Encode a 32-bit integer.
+
+    Raises:
+        Misfit: it has more than 32 bits.
+    """
+    if not INT_MIN <= number <= INT_MAX:
+        raise Misfit("expected int (32 bits), got an integer out of range")
+    return long_bytes(number)
 
 
 @lru_cache(maxsize=1024)

@@ -1,13 +1,15 @@
 """From the body of a publish to one draft per event."""
 
-import json
+import re
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any, NamedTuple
 
 import orjson
 
 from eventbus_gateway.api.attributes import Attributes, from_envelope
 from eventbus_gateway.api.settings import PublishSettings
+from eventbus_gateway.api.slices import data_of, data_of_each
 from eventbus_gateway.errors import (
     BatchTooLarge,
     BodyTooLarge,
@@ -19,7 +21,13 @@ from eventbus_gateway.errors import (
 
 # Below this size even the worst document is small in memory, and counting would cost more than it saves.
 _UNCOUNTED_BYTES = 65_536
-_MEMBERS = json.JSONDecoder()
+# Lines that say something, from where they begin to say it.
+_LINES = re.compile(rb"[^ \t\r\n][^\n]*+").finditer
+# Texts that pass for faults of syntax unless somebody says what they are, by how orjson's messages about them begin.
+_REASONS = {
+    "depth limit": "The JSON is nested too deeply",
+    "number is infinity": "A number is too large",
+}
 
 
 class Draft(NamedTuple):
@@ -60,7 +68,7 @@ def one_cloudevent(body: bytes, settings: PublishSettings, keep_raw: bool) -> Dr
     if not isinstance(envelope, dict):
         raise InvalidJson("A structured CloudEvent is a JSON object.")
     attributes = from_envelope(envelope, settings.max_attributes, settings.max_attribute_bytes)
-    raw = _raw_data(body.decode(), 0)[0] if keep_raw else b""
+    raw = data_of(body) if keep_raw else b""
     return Draft(envelope["data"], raw, attributes)
 
 
@@ -77,7 +85,7 @@ def cloudevents(body: bytes, settings: PublishSettings, keep_raw: bool) -> Itera
     if not isinstance(envelopes, list):
         raise InvalidJson("A batch of CloudEvents is a JSON array.")
     _check_count(len(envelopes), settings)
-    raws = _raw_data_of_each(body.decode()) if keep_raw else None
+    raws = data_of_each(body) if keep_raw else None
     for envelope in envelopes:
         raw = next(raws) if raws is not None else b""
         if not isinstance(envelope, dict):
@@ -98,7 +106,8 @@ def lines(body: bytes, settings: PublishSettings) -> Iterator[Draft]:
         EmptyBatch: nothing in it.
         BatchTooLarge: too many events.
     """
-    found = [line for line in body.split(b"\n") if line and not line.isspace()]
+    # Five megabytes of two-byte lines would need thirty times that as objects: stop at the first one too many.
+    found = [line[0].rstrip(b" \t\r") for line in islice(_LINES(body), settings.max_batch_events + 1)]
     _check_count(len(found), settings)
     loads = orjson.loads
     for line in found:
@@ -117,12 +126,21 @@ def lines(body: bytes, settings: PublishSettings) -> Iterator[Draft]:
 
 
 def _parsed(body: bytes, settings: PublishSettings) -> Any:
+    if not body:
+        raise InvalidJson("The body is empty.")
     _check_values(body, settings)
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        # orjson's own sentence can quote the text around the fault.
-        raise InvalidJson(f"The body is not JSON, see line {error.lineno}, column {error.colno}.") from None
+        raise InvalidJson(f"{_reason(error)}, see line {error.lineno}, column {error.colno}.") from None
+
+
+def _reason(error: orjson.JSONDecodeError) -> str:
+    """A sentence of our own, since the parser's can quote the text around the fault."""
+    for start, reason in _REASONS.items():
+        if error.msg.startswith(start):
+            return reason
+    return "The body is not JSON"
 
 
 def _check_values(text: bytes, settings: PublishSettings) -> None:
@@ -138,49 +156,3 @@ def _check_count(count: int, settings: PublishSettings) -> None:
         raise EmptyBatch("A batch has at least one event.")
     if count > settings.max_batch_events:
         raise BatchTooLarge(f"A batch may have {settings.max_batch_events} events.")
-
-
-# What follows finds the text of ``data`` inside an envelope. Rendering parsed data again would change it: integers
-# beyond 64 bits become floats. The text has passed orjson, so only its structure matters here.
-
-
-def _raw_data_of_each(text: str) -> Iterator[bytes]:
-    at = _skip_space(text, text.index("[") + 1)
-    while text[at] != "]":
-        if text[at] == "{":
-            raw, at = _raw_data(text, at)
-        else:
-            raw, at = b"", _value_end(text, at)
-        yield raw
-        at = _skip_space(text, at)
-        if text[at] == ",":
-            at = _skip_space(text, at + 1)
-
-
-def _raw_data(text: str, at: int) -> tuple[bytes, int]:
-    """The last ``data`` member's text of the object at a place, and the place behind the object."""
-    raw = b""
-    at = _skip_space(text, text.index("{", at) + 1)
-    while text[at] != "}":
-        name, at = _MEMBERS.raw_decode(text, at)
-        at = _skip_space(text, _skip_space(text, at) + 1)
-        end = _value_end(text, at)
-        if name == "data":
-            raw = text[at:end].encode()
-        at = _skip_space(text, end)
-        if text[at] == ",":
-            at = _skip_space(text, at + 1)
-    return raw, at + 1
-
-
-def _value_end(text: str, at: int) -> int:
-    try:
-        return _MEMBERS.raw_decode(text, at)[1]
-    except RecursionError:
-        raise InvalidJson("The JSON is nested too deeply.") from None
-
-
-def _skip_space(text: str, at: int) -> int:
-    while text[at] in " \t\r\n":
-        at += 1
-    return at

@@ -1,0 +1,33 @@
+"""Gateways that tests of the API share: starting one takes longer than most of what is tested with it."""
+
+from collections.abc import Iterator
+
+import pytest
+from tests.api.publishing import TOPICS, WAYS, kafka, registry
+from tests.serving import Served, Way, served
+
+from eventbus_gateway.kafka.records import Record
+
+
+@pytest.fixture(scope="session", params=WAYS)
+def way(request: pytest.FixtureRequest) -> Way:
+    """How requests reach the handlers: whatever is tested with it has to hold for all of them."""
+    found: Way = request.param
+    return found
+
+
+@pytest.fixture(scope="session")
+def running(way: Way, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """One gateway per way for the whole run."""
+    schemas = registry(tmp_path_factory.mktemp("schemas"))
+    with served(way=way, kafka=kafka(), registry=schemas, topics=TOPICS) as gateway:
+        yield gateway
+
+
+@pytest.fixture
+def gateway(running: Served) -> Served:
+    """A gateway with an empty Kafka in which nothing goes wrong."""
+    running.kafka.judge = running.kafka.refusal = running.kafka.held = None
+    running.kafka.logs = dict[tuple[str, int], list[Record]]()
+    running.access.lines = []
+    return running

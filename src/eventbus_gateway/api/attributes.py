@@ -5,7 +5,7 @@ becomes a header ``ce_<name>`` with a UTF-8 value, ``datacontenttype`` becomes `
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 from urllib.parse import unquote_to_bytes
@@ -15,6 +15,11 @@ from eventbus_gateway.errors import Fault, InvalidAttribute
 MAX_NAME_LENGTH = 64
 # Envelope members that are not attributes or do not travel as ce_ headers.
 _ENVELOPE = frozenset({"data", "data_base64", "datacontenttype"})
+# CloudEvents 1.0.2 section "Context Attributes": no attribute is called "data".
+_NOT_IN_HEADERS = {
+    "data": "the data is the body",
+    "datacontenttype": "the media type of the data is the Content-Type header",
+}
 
 _NAME = re.compile(r"[a-z0-9]{1,64}").fullmatch
 # RFC 3986 appendix A without its structure: no whitespace, no controls, no characters that may never stand in a URI.
@@ -22,16 +27,21 @@ _URI_REFERENCE = re.compile(r"[^\s\x00-\x20\x7f<>\"{}|\\^`]+").fullmatch
 _RFC3339 = re.compile(
     r"\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])[Tt]([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d{1,9})?([Zz]|[+-]\d{2}:\d{2})"
 ).fullmatch
+# RFC 9110 section 5.6.4. Attributes are not sent quoted any more, but receivers have to understand those that are.
+_QUOTED = re.compile(rb'"((?:[^"\\]|\\.)*)"').fullmatch
+_QUOTED_PAIR = re.compile(rb"\\(.)")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]").search
 # W3C Trace Context section 3.2: version 00, lower-case hexadecimal, not all zeros.
 _TRACEPARENT = re.compile(rb"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}").fullmatch
 _JSON_MEDIA = re.compile(r"application/([a-z0-9.+-]+\+)?json\s*(;.*)?", re.IGNORECASE).fullmatch
 
+_EXPECTED = "expected a string, a boolean or an integer of 32 bits"
+
 Attributes = dict[str, str]
 
 
 def from_headers(headers: Mapping[bytes, bytes], max_bytes: int) -> Attributes:
-    """Attributes of binary mode: ``ce-<name>`` headers with percent-encoded UTF-8 values.
+    """Attributes of binary mode: ``ce-<name>`` headers with percent-encoded UTF-8 values (HTTP binding 3.1.3.2).
 
     Raises:
         InvalidAttribute: with every fault.
@@ -41,20 +51,31 @@ def from_headers(headers: Mapping[bytes, bytes], max_bytes: int) -> Attributes:
     for name, value in headers.items():
         if name.startswith(b"ce-"):
             attribute = name[3:].decode("latin-1")
+            bare = _unquoted(value) if value.startswith(b'"') else value
             try:
-                found[attribute] = (unquote_to_bytes(value) if b"%" in value else value).decode()
+                found[attribute] = (unquote_to_bytes(bare) if b"%" in bare else bare).decode()
             except UnicodeDecodeError:
                 faults.append(Fault(f"/{attribute}", "expected UTF-8, percent-encoded where it is not ASCII"))
     if not found and not faults:
         return {}
-    if found.pop("datacontenttype", None) is not None:
-        faults.append(Fault("/datacontenttype", "the media type of the data is the Content-Type header"))
+    for reserved, detail in _NOT_IN_HEADERS.items():
+        if found.pop(reserved, None) is not None:
+            faults.append(Fault(f"/{reserved}", detail))
     attributes = _checked(found, faults, max_bytes)
     if faults:
-        # The body is the data here, so a pointer would lead into the wrong document.
-        named = [Fault("", f"header ce-{fault.pointer[1:]}: {fault.detail}") for fault in faults]
-        raise InvalidAttribute("The CloudEvents headers have faults.", named)
+        raise InvalidAttribute("The CloudEvents headers have faults.", in_headers(faults))
     return attributes
+
+
+def _unquoted(value: bytes) -> bytes:
+    quoted = _QUOTED(value)
+    return _QUOTED_PAIR.sub(rb"\1", quoted[1]) if quoted is not None else value
+
+
+def in_headers(faults: Iterable[Fault]) -> list[Fault]:
+    """Faults of attributes as those of the headers they came in: beside them the body is the data, so that a pointer
+    would lead into the wrong document."""
+    return [Fault("", f"header ce-{fault.pointer[1:]}: {fault.detail}") for fault in faults]
 
 
 def from_envelope(envelope: Mapping[str, Any], max_count: int, max_bytes: int) -> Attributes:
@@ -64,11 +85,11 @@ def from_envelope(envelope: Mapping[str, Any], max_count: int, max_bytes: int) -
         InvalidAttribute: with every fault.
     """
     faults: list[Fault] = []
-    if "data_base64" in envelope:
+    if envelope.get("data_base64") is not None:
         faults.append(Fault("/data_base64", "binary data is not supported, send JSON in data"))
     elif "data" not in envelope:
         faults.append(Fault("/data", "is missing"))
-    if "specversion" not in envelope:
+    if envelope.get("specversion") is None:
         faults.append(Fault("/specversion", "is missing, expected 1.0"))
     content = envelope.get("datacontenttype")
     if content is not None and not (isinstance(content, str) and _JSON_MEDIA(content)):
@@ -90,12 +111,14 @@ def _checked(found: Mapping[str, Any], faults: list[Fault], max_bytes: int) -> A
             shown = name[:MAX_NAME_LENGTH].replace("~", "~0").replace("/", "~1")
             faults.append(Fault(f"/{shown}", f"names are lower-case letters and digits, {MAX_NAME_LENGTH} at most"))
             continue
-        text = _canonical(value)
-        detail = "expected a string, an integer or a boolean" if text is None else _fault(name, text, max_bytes)
+        text = _canonical(value) if name not in _RULES or isinstance(value, str) else None
+        if text is None:
+            detail: str | None = _EXPECTED if name not in _RULES else "expected a string"
+        else:
+            detail = _fault(name, text, max_bytes)
+            attributes[name] = text
         if detail is not None:
             faults.append(Fault(f"/{name}", detail))
-        elif text is not None:
-            attributes[name] = text
     return attributes
 
 

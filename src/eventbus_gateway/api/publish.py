@@ -95,10 +95,11 @@ class Publish:
         command = self._command(request)
         name = request.params["topic"]
         topic = self._topics.known(name) or await self._topics.require(name)
-        key = request.headers.get(b"idempotency-key")
+        given = request.headers.get(b"idempotency-key")
+        key = idempotency_key(given) if given is not None else None
         if key is None or command.dry_run:
             return await self._publish(request, command, topic)
-        return await self._publish_once(request, command, topic, idempotency_key(key))
+        return await self._publish_once(request, command, topic, key)
 
     async def _publish(self, request: Request, command: Command, topic: Topic) -> Answer:
         schemata = await self._schemata(topic, command)
@@ -165,33 +166,28 @@ class Publish:
         build = self._builder.for_request(request, command.attributes, topic, schemata.value, schemata.key)
         match command.media:
             case Media.EVENT:
-                return _one(build, one_event(body, settings), "")
+                return _one(build, one_event(body, settings))
             case Media.CLOUDEVENT:
                 _refuse_attributes_outside(command)
-                return _one(build, one_cloudevent(body, settings, not topic.is_avro), "/data")
+                return _one(build, one_cloudevent(body, settings, not topic.is_avro))
             case Media.NDJSON:
                 _refuse_shared_id(command)
-                return await _many(build, lines(body, settings), "")
+                return await _many(build, lines(body, settings))
             case Media.CLOUDEVENTS_BATCH:
                 _refuse_attributes_outside(command)
                 async with self._bulk:
-                    return await _many(build, cloudevents(body, settings, not topic.is_avro), "/data")
+                    return await _many(build, cloudevents(body, settings, not topic.is_avro))
 
 
 Build = Callable[[Draft], tuple[str, Record]]
 
 
-def _one(build: Build, draft: Draft, below: str) -> tuple[list[str], list[Record]]:
-    try:
-        event_id, record = build(draft)
-    except EventError as error:
-        if not below:
-            raise
-        raise type(error)(error.detail, [_moved(fault, below) for fault in error.faults]) from None
+def _one(build: Build, draft: Draft) -> tuple[list[str], list[Record]]:
+    event_id, record = build(draft)
     return [event_id], [record]
 
 
-async def _many(build: Build, drafts: Iterable[Draft], below: str) -> tuple[list[str], list[Record]]:
+async def _many(build: Build, drafts: Iterable[Draft]) -> tuple[list[str], list[Record]]:
     ids: list[str] = []
     records: list[Record] = []
     faults: list[Fault] = []
@@ -205,7 +201,7 @@ async def _many(build: Build, drafts: Iterable[Draft], below: str) -> tuple[list
             try:
                 event_id, record = build(draft)
             except EventError as error:
-                found = [_moved(fault, f"/{index}{below}") for fault in error.faults]
+                found = [_moved(fault, f"/{index}") for fault in error.faults]
             except EventTooLarge as error:
                 found = [Fault(f"/{index}", error.detail)]
             else:

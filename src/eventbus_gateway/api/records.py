@@ -1,10 +1,10 @@
 """From a draft to a Kafka record: attributes filled in, data and key encoded, headers laid out."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from eventbus_gateway.api.attributes import Attributes, trace_headers
+from eventbus_gateway.api.attributes import Attributes, in_headers, trace_headers
 from eventbus_gateway.api.events import Draft
 from eventbus_gateway.api.http import Request
 from eventbus_gateway.api.ids import IdSource, Timestamps
@@ -21,6 +21,10 @@ _FILLED = frozenset({"specversion", "id", "source", "type", "time", "correlation
 # What Kafka adds around a record in a batch (KIP-98), so that the largest allowed one still fits.
 _OVERHEAD = 128
 _MAX_LAYOUTS = 1_024
+# Each header has the lengths of its name and of its value in front of them, as varints of two bytes at the most.
+_HEADER_OVERHEAD = 4
+_FILLED_OVERHEAD = len("ce_time") + len("ce_correlationid") + 2 * _HEADER_OVERHEAD
+_NO_KEY = "is missing, it is the key of the event"
 
 
 class Layout:
@@ -76,7 +80,7 @@ class Layout:
         """
         if not attributes and not trace:
             plain: Headers = [*self._constant, ("ce_time", now), ("ce_correlationid", correlation_id)]
-            return plain, self._constant_size + len(now) + len(correlation_id) + 23
+            return plain, self._constant_size + len(now) + len(correlation_id) + _FILLED_OVERHEAD
         headers: Headers = list(self._topic.constant_headers)
         defaults = (("source", self._source), ("type", self._kind), ("time", now), ("correlationid", correlation_id))
         for name, default in defaults:
@@ -107,8 +111,12 @@ class Layout:
         try:
             data = encode(draft.data) if encode is not None else draft.raw
         except InvalidEvent as error:
-            raise _with_key_faults(error, self._key_of, attributes, draft.data) from None
-        key = self._key_of(attributes, draft.data)
+            of_key = _key_fault(self._key_of, attributes, draft.data)
+            raise _refusal(draft, [error] if of_key is None else [error, of_key]) from None
+        try:
+            key = self._key_of(attributes, draft.data)
+        except EventError as error:
+            raise _refusal(draft, [error]) from None
         id_bytes = event_id.encode()
         if size + len(id_bytes) + len(data) + (len(key) if key is not None else 0) > self._room:
             raise EventTooLarge(f"An encoded event may have {self._room} bytes with its key and attributes.")
@@ -178,19 +186,31 @@ class RecordBuilder:
         return layout
 
 
-def _with_key_faults(error: InvalidEvent, key_of: KeyReader, attributes: Attributes, data: Any) -> InvalidEvent:
-    """All faults of an event at once: the key's behind those of the data, unless they are at the same place."""
+def _key_fault(key_of: KeyReader, attributes: Attributes, data: Any) -> EventError | None:
     try:
         key_of(attributes, data)
-    except EventError as of_key:
-        told = {fault.pointer for fault in error.faults}
-        more = [fault for fault in of_key.faults if fault.pointer not in told]
-        return InvalidEvent(error.detail, [*error.faults, *more])
-    return error
+    except EventError as error:
+        return error
+    return None
+
+
+def _refusal(draft: Draft, errors: Sequence[EventError]) -> EventError:
+    """All faults of an event at once, each with its pointer from the event's own place; one per place in the data."""
+    has_envelope = draft.attributes is not None
+    faults: list[Fault] = []
+    told: set[str] = set()
+    for error in errors:
+        if isinstance(error, InvalidAttribute):
+            faults += error.faults if has_envelope else in_headers(error.faults)
+        else:
+            new = [fault for fault in error.faults if fault.pointer not in told]
+            told.update(fault.pointer for fault in new)
+            faults += _below(new, "/data") if has_envelope else new
+    return type(errors[0])(errors[0].detail, faults)
 
 
 def _size(headers: Headers) -> int:
-    return sum(len(name) + len(value) for name, value in headers)
+    return sum(len(name) + len(value) + _HEADER_OVERHEAD for name, value in headers)
 
 
 def _key_reader(topic: Topic, schema: Schema | None) -> KeyReader:
@@ -203,26 +223,34 @@ def _key_reader(topic: Topic, schema: Schema | None) -> KeyReader:
     def key_of(attributes: Attributes, data: Any) -> bytes | None:
         explicit = attributes.get("partitionkey") if attributes else None
         if explicit is not None:
-            return encode(explicit) if encode is not None else explicit.encode()
+            return explicit.encode() if encode is None else _encoded_attribute(encode, explicit)
         found = at_path(data, path) if path is not None else MISSING
         if found is MISSING or found is None:
             if not required:
                 return None
             if path is None:
-                raise InvalidAttribute("The event has no key.", [Fault("/partitionkey", "is missing")])
-            raise InvalidEvent("The event has no key.", [Fault(pointer, "is missing, it is the key of the event")])
+                raise InvalidAttribute("The event has no key.", [Fault("/partitionkey", _NO_KEY)])
+            raise InvalidEvent("The event has no key.", [Fault(pointer, _NO_KEY)])
         if encode is None:
             return _text_key(found, pointer)
         try:
             return encode(found)
         except InvalidEvent as error:
-            raise InvalidEvent("The key does not fit its schema.", _below(error, pointer)) from None
+            raise InvalidEvent("The key does not fit its schema.", _below(error.faults, pointer)) from None
 
     return key_of
 
 
-def _below(error: InvalidEvent, pointer: str) -> list[Fault]:
-    return [Fault(pointer + fault.pointer, fault.detail) for fault in error.faults]
+def _encoded_attribute(encode: Callable[[Any], bytes], text: str) -> bytes:
+    try:
+        return encode(text)
+    except InvalidEvent as error:
+        faults = _below(error.faults, "/partitionkey")
+        raise InvalidAttribute("The partitionkey does not fit the schema of the topic's keys.", faults) from None
+
+
+def _below(faults: Iterable[Fault], pointer: str) -> list[Fault]:
+    return [Fault(pointer + fault.pointer, fault.detail) for fault in faults]
 
 
 def _text_key(found: Any, pointer: str) -> bytes:

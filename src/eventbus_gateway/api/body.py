@@ -73,16 +73,19 @@ def decoded(body: bytes, encoding: bytes | None, max_bytes: int, max_ratio: int)
         InvalidContentEncoding: damaged or cut gzip stream.
         BodyTooLarge: a bound is exceeded.
     """
-    if encoding is None or encoding.lower() == b"identity":
+    if encoding is None or encoding.strip().lower() == b"identity":
         if len(body) > max_bytes:
             raise BodyTooLarge(f"The body may have {max_bytes} bytes.")
         return body
     if encoding.strip().lower() not in {b"gzip", b"x-gzip"}:
         raise UnsupportedEncoding("Content-Encoding may be gzip or identity.")
-    return _gunzip(body, min(max_bytes, max(_RATIO_FREE_BYTES, len(body) * max_ratio)))
+    by_ratio = max(_RATIO_FREE_BYTES, len(body) * max_ratio)
+    if by_ratio < max_bytes:
+        return _gunzip(body, by_ratio, f"Decompression may make a body {max_ratio} times larger.")
+    return _gunzip(body, max_bytes, f"The body may have {max_bytes} bytes after decompression.")
 
 
-def _gunzip(body: bytes, bound: int) -> bytes:
+def _gunzip(body: bytes, bound: int, refusal: str) -> bytes:
     parts: list[bytes] = []
     room = bound
     rest = body
@@ -92,7 +95,7 @@ def _gunzip(body: bytes, bound: int) -> bytes:
             part = stream.decompress(rest, room + 1)
             room -= len(part)
             if room < 0:
-                raise BodyTooLarge(f"The body may have {bound} bytes after decompression.")
+                raise BodyTooLarge(refusal)
             if not stream.eof:
                 raise InvalidContentEncoding("The gzip stream is cut off.")
             parts.append(part)

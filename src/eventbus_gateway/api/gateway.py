@@ -87,7 +87,11 @@ class Gateway:
 
     def refuse(self, request: Request, error: GatewayError) -> Answer:
         """The answer to a request that the server itself had to refuse."""
-        answer = problem(error, request.path)
+        try:
+            match = self.router.match(request.method, request.path)
+        except GatewayError:
+            match = None
+        answer = problem(error, request.path, _outcome(error, match))
         self.finish(request, answer, "refused", time.perf_counter())
         return answer
 

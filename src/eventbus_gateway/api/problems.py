@@ -1,5 +1,6 @@
 """The one place where errors become HTTP: RFC 9457 problem documents."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -67,11 +68,14 @@ def problem(error: errors.GatewayError, instance: str, outcome: str | None = Non
 
 def _headers(error: errors.GatewayError, status: int) -> tuple[tuple[bytes, bytes], ...]:
     headers: list[tuple[bytes, bytes]] = []
-    if status in {429, 503}:
+    if error.retryable and (status in {429, 503} or error.retry_after is not None):
         seconds = error.retry_after if error.retry_after is not None else _DEFAULT_RETRY_AFTER
-        headers.append((b"retry-after", b"%d" % max(1, round(seconds))))
+        # Rounded up: who comes back too early is refused again.
+        headers.append((b"retry-after", b"%d" % max(1, math.ceil(seconds))))
     if isinstance(error, errors.MethodNotAllowed):
         headers.append((b"allow", ", ".join(error.allowed).encode()))
+    if isinstance(error, errors.UnsupportedEncoding):
+        headers.append((b"accept-encoding", b"gzip"))
     if isinstance(error, errors.Unauthenticated):
         headers.append((b"www-authenticate", b'Bearer realm="eventbus"'))
     return tuple(headers)

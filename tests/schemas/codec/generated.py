@@ -10,7 +10,7 @@ from typing import Any
 from hypothesis import settings
 from hypothesis import strategies as st
 
-SETTINGS = settings(max_examples=350, deadline=None, derandomize=True, database=None)
+SETTINGS = settings(max_examples=300, deadline=None, derandomize=True, database=None)
 
 _PRIMITIVES = ("null", "boolean", "int", "long", "float", "double", "bytes", "string")
 _LOGICAL: tuple[dict[str, Any], ...] = (

@@ -150,7 +150,7 @@ class _Names:
             raise SchemaUnusable("A record, enum or fixed has no name.")
         full = f"{own}.{name}" if own and "." not in name else name.removeprefix(".")
         if len(full) > 1000 or not _FULL_NAME.fullmatch(full):
-            raise SchemaUnusable(f"{_shown(full)} is not a valid name.")
+            raise SchemaUnusable(f"The name {_shown(full)} is not valid.")
         if leaves.primitive(full, self._dialect) is not None or full in _COMPLEX:
             raise SchemaUnusable(f"The name {_shown(full)} belongs to Avro itself.")
         return full

@@ -11,12 +11,31 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 from confluent_kafka.admin._metadata import ClusterMetadata
 
 from eventbus_gateway.kafka.background import in_background
+from eventbus_gateway.kafka.log_limit import AtMost
 
-logger = logging.getLogger("eventbus_gateway.kafka")
+logger = logging.getLogger("eventbus_gateway.kafka.librdkafka")
+"""What librdkafka itself logs; it repeats itself during outages, so only so much of it passes."""
+logger.addFilter(AtMost(lines=20, seconds=10.0))
 
 # produce() raises these when it does not take the record; ValueError and TypeError are records that no part of the
 # gateway should build (a lone surrogate in a header's name, say), and they must not leave a request half counted.
 NOT_TAKEN = (BufferError, KafkaException, ValueError, TypeError)
+
+# The errors that say that an answer may have been lost; others (a coordinator that still loads, say) do not.
+_CONNECTION_ERRORS = frozenset(
+    {
+        KafkaError._ALL_BROKERS_DOWN,
+        KafkaError._AUTHENTICATION,
+        KafkaError._RESOLVE,
+        KafkaError._SSL,
+        KafkaError._TIMED_OUT,
+        KafkaError._TIMED_OUT_QUEUE,
+        KafkaError._TRANSPORT,
+        KafkaError.NETWORK_EXCEPTION,
+        KafkaError.REQUEST_TIMED_OUT,
+        KafkaError.SASL_AUTHENTICATION_FAILED,
+    }
+)
 
 _TICK_SECONDS = 0.001
 _IDLE_SECONDS = 1.0
@@ -35,7 +54,7 @@ class Listener(Protocol):
         ...
 
     def connection_failed(self, code: int) -> None:
-        """The client reports an error that is not about one record."""
+        """A connection failed, or all of them: an answer may be lost."""
         ...
 
     def throttled(self, seconds: float) -> None:
@@ -125,6 +144,12 @@ class Client:
 
         return await in_background("kafka-metadata", read)
 
+    def poll_now(self) -> None:
+        """Take in what the client has reported so far."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._tick()
+
     def rescue_reports(self) -> None:
         """After a fatal error: take the delivery reports that wait already."""
         for _ in range(3):
@@ -182,7 +207,7 @@ class Client:
         return in_background("kafka-close", release)
 
     def _on_error(self, error: KafkaError) -> None:
-        if not self._closed:
+        if not self._closed and error.code() in _CONNECTION_ERRORS:
             self._listener.connection_failed(error.code())
 
     def _on_throttle(self, event: Any) -> None:

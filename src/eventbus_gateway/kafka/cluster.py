@@ -98,10 +98,7 @@ class Cluster:
             return found
         if not is_public(name):
             raise UnknownTopic
-        if (
-            self._reading is not None
-            or self._clock() - self._tried_at >= self._settings.unknown_topic_recheck_seconds
-        ):
+        if self._reading is not None or self._may_ask_again():
             await self.refresh()
             found = self._topics.get(name)
             if found is not None:
@@ -111,6 +108,9 @@ class Cluster:
                 "The topic is not known and Kafka cannot be asked", retry_after=self._settings.probe_seconds
             )
         raise UnknownTopic
+
+    def _may_ask_again(self) -> bool:
+        return self._clock() - self._tried_at >= self._settings.unknown_topic_recheck_seconds
 
     async def refresh(self) -> bool:
         """Read the topics now, together with whoever else waits for it; says whether that worked."""

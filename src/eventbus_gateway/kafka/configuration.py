@@ -61,5 +61,10 @@ def producer_config(settings: KafkaSettings) -> dict[str, Any]:
 
 
 def second_try_config(settings: KafkaSettings) -> dict[str, Any]:
-    """The same producer with one record per batch, so that a refusal is about that record only."""
-    return {**producer_config(settings), "batch.num.messages": 1, "linger.ms": 0}
+    """A producer with one record per batch, so that a refusal is about that record only.
+
+    It never tries again by itself, so it needs no idempotence: that would cost half a second for a new producer id
+    after each refusal. A lost answer is "unknown" then.
+    """
+    config = {**producer_config(settings), "enable.idempotence": False, "retries": 0}
+    return {**config, "batch.num.messages": 1, "linger.ms": 0, "max.in.flight": 1}

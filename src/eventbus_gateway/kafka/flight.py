@@ -12,7 +12,25 @@ from confluent_kafka import KafkaError, Message
 from eventbus_gateway.kafka.records import Outcome, Record, Stored, Unknown
 from eventbus_gateway.kafka.verdicts import LOST, TIMED_OUT, judge, spoils_its_batch
 
+UNUSABLE = (ValueError, TypeError)
+"""What ``size_of`` raises for a record that must not reach the client."""
+
 _new = tuple.__new__
+
+
+def size_of(record: Record) -> int:
+    """Bytes that a record counts for: key, value, header names and values.
+
+    Raises:
+        ValueError: a header's name is not encodable. The binding crashes the process on one (a lone surrogate), so
+            this is the gate that nothing may go around.
+        TypeError: a part of the record is not what its type says.
+    """
+    key, value, headers = record
+    size = len(value) if key is None else len(value) + len(key)
+    for name, content in headers:
+        size += (len(name) if name.isascii() else len(name.encode())) + len(content)
+    return size
 
 
 class Flight:

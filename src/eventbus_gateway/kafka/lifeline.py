@@ -161,6 +161,9 @@ class Lifeline:
             await self.topics()
         except KafkaUnavailable:
             return False
+        if self.client is not None:
+            # What the client reported before this answer must not overrule it afterwards.
+            self.client.poll_now()
         return True
 
     def _reachability_changed(self, reachable: bool) -> None:

@@ -18,7 +18,7 @@ from eventbus_gateway.errors import (
 from eventbus_gateway.kafka.client import NOT_TAKEN, Client
 from eventbus_gateway.kafka.configuration import producer_config, second_try_config
 from eventbus_gateway.kafka.events import ProducerEvent, ProducerStatus
-from eventbus_gateway.kafka.flight import Batch, Flight, Single
+from eventbus_gateway.kafka.flight import UNUSABLE, Batch, Flight, Single, size_of
 from eventbus_gateway.kafka.isolation import Isolation
 from eventbus_gateway.kafka.lifeline import Lifeline
 from eventbus_gateway.kafka.records import NotStored, Outcome, Record
@@ -32,7 +32,7 @@ _LOST_AFTER = 3.0
 _THROTTLE_MEMORY_SECONDS = 5.0
 
 _TOO_LARGE = NotStored(EventTooLarge("The encoded event is larger than the gateway sends"))
-_NEIGHBOUR = NotStored(NotAttempted("Another event of the request is too large; none of them was sent"))
+_NEIGHBOUR = NotStored(NotAttempted("Another event of the request cannot be sent; none of them was"))
 _BEHIND = NotStored(NotAttempted("An earlier event of the request was not taken; this one would overtake it"))
 
 
@@ -106,12 +106,14 @@ class KafkaProducer:
         if not count:
             future.set_result([])
             return future
-        size = sum([size_of(record) for record in records])
+        try:
+            size = sum([size_of(record) for record in records])
+        except UNUSABLE:
+            return self._kept_out(future, records)
         if flight.records + count > self._max_records or flight.bytes + size > self._max_bytes:
             raise self._at_bound()
-        if size > self._max_record_bytes and (too_large := self._too_large(records)):
-            future.set_result(too_large)
-            return future
+        if size > self._max_record_bytes and any(size_of(record) > self._max_record_bytes for record in records):
+            return self._kept_out(future, records)
         batch = Batch(flight, future, topic, records, size, self._clock())
         self._depart(batch, count, size)
         produce, delivered = self._produce, batch.delivered
@@ -201,13 +203,15 @@ class KafkaProducer:
 
     def _send_one(self, topic: str, record: Record) -> asyncio.Future[list[Outcome]]:
         flight = self._flight
-        size = size_of(record)
+        future = self._new_future()
+        try:
+            size = size_of(record)
+        except UNUSABLE:
+            return self._kept_out(future, (record,))
         if flight.records >= self._max_records or flight.bytes + size > self._max_bytes:
             raise self._at_bound()
-        future = self._new_future()
         if size > self._max_record_bytes:
-            future.set_result([_TOO_LARGE])
-            return future
+            return self._kept_out(future, (record,))
         single = Single(flight, future, topic, record, size, self._clock())
         try:
             self._produce(topic, record.value, record.key, -1, single, None, 0, record.headers)
@@ -226,10 +230,18 @@ class KafkaProducer:
         if client is not None and not client.ticking:
             client.wake()
 
-    def _too_large(self, records: Sequence[Record]) -> list[Outcome]:
-        """Outcomes when some record is too large: nothing of the request is sent. Empty when all fit."""
-        fits = [size_of(record) <= self._max_record_bytes for record in records]
-        return [] if all(fits) else [_NEIGHBOUR if fit else _TOO_LARGE for fit in fits]
+    def _kept_out(
+        self, future: asyncio.Future[list[Outcome]], records: Sequence[Record]
+    ) -> asyncio.Future[list[Outcome]]:
+        """Answer a request of which nothing is sent, since some record of it never can be."""
+        future.set_result([self._fault(record) or _NEIGHBOUR for record in records])
+        return future
+
+    def _fault(self, record: Record) -> NotStored | None:
+        try:
+            return _TOO_LARGE if size_of(record) > self._max_record_bytes else None
+        except UNUSABLE as error:
+            return not_taken(error)
 
     def _at_bound(self) -> GatewayError:
         wait = self._throttled_until - self._clock()
@@ -254,15 +266,6 @@ class KafkaProducer:
         # Looked up once; and nothing of ours may keep a client alive that was let go.
         self._produce = self._client.producer.produce if self._client is not None else _no_client
         self._refusal = self._lifeline.refusal
-
-
-def size_of(record: Record) -> int:
-    """Bytes that a record counts for: key, value, header names and values."""
-    key, value, headers = record
-    size = len(value) if key is None else len(value) + len(key)
-    for name, content in headers:
-        size += len(name) + len(content)
-    return size
 
 
 def _no_client(*_: object) -> None:

@@ -7,18 +7,6 @@ from confluent_kafka import KafkaError
 
 from eventbus_gateway.kafka.availability import Availability
 
-# Errors that are about one connection; everything else that the client reports is about records or itself.
-_CONNECTION_ERRORS = frozenset(
-    {
-        KafkaError._TRANSPORT,
-        KafkaError._RESOLVE,
-        KafkaError._TIMED_OUT,
-        KafkaError._SSL,
-        KafkaError._AUTHENTICATION,
-        KafkaError.SASL_AUTHENTICATION_FAILED,
-    }
-)
-
 
 class Reachability:
     """Probes while there is doubt, and only then; that also heals when nobody publishes.
@@ -44,11 +32,11 @@ class Reachability:
         return self._availability.down
 
     def report(self, code: int) -> None:
-        """Take in an error code that the client reports."""
+        """Take in the code of a connection error."""
         was_down = self.down
         if code == KafkaError._ALL_BROKERS_DOWN:
             self._availability.all_brokers_down()
-        elif code in _CONNECTION_ERRORS:
+        else:
             self._availability.broker_failed()
         self._tell(was_down)
         self._investigate()

@@ -19,6 +19,7 @@ from eventbus_gateway.errors import (
     EventTooLarge,
     GatewayError,
     InternalError,
+    NotAttempted,
     OutcomeUnknown,
     Overloaded,
     QuotaExceeded,
@@ -54,6 +55,10 @@ REFUSALS: Mapping[int, Refusal] = {
     KafkaError.MSG_SIZE_TOO_LARGE: Refusal(_TOO_LARGE, True, _VALIDATION),
     KafkaError.RECORD_LIST_TOO_LARGE: Refusal(_TOO_LARGE, True, _VALIDATION),
     KafkaError.INVALID_RECORD: Refusal(_REFUSED, True, _VALIDATION),
+    # The client's word for the good records of a batch of which the broker named the bad ones.
+    KafkaError._INVALID_DIFFERENT_RECORD: Refusal(
+        NotAttempted("Another event of the same batch was refused by the broker"), True, _VALIDATION
+    ),
     KafkaError.POLICY_VIOLATION: Refusal(_REFUSED, True, _VALIDATION),
     KafkaError.INVALID_TIMESTAMP: Refusal(
         RecordRefused("The broker refused the record's timestamp: compare the clocks"), False, _VALIDATION

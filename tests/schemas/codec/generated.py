@@ -38,6 +38,8 @@ _FIXED_LOGICAL: tuple[dict[str, Any], ...] = (
 )
 _SYMBOLS = ("A", "B", "NaN", "QQ", "string", "null")
 _FIELDS = ("a", "b", "c", "string", "bytes", "map", "array")
+ALIAS = "other_"
+"""What the alias of a field begins with."""
 _KEYS = (*_FIELDS, "zero.R1", "zero.R2", "one.R2")
 
 TEXTS = st.one_of(
@@ -96,7 +98,12 @@ class _Builder:
         schema = self._named("record", {"fields": []})
         self._enclosing.append(_full(schema))
         for name in self._draw(st.lists(st.sampled_from(_FIELDS), max_size=4, unique=True)):
-            schema["fields"].append({"name": name, "type": self.node(depth + 1)})
+            field = {"name": name, "type": self.node(depth + 1)}
+            if self._draw(st.booleans()):
+                field.update(_default(field["type"]))
+            if self._draw(st.integers(0, 3)) == 0:
+                field["aliases"] = [ALIAS + name]
+            schema["fields"].append(field)
         self._enclosing.pop()
         self._finished.append(_full(schema))
         return schema
@@ -125,6 +132,26 @@ def tag_of(schema: Any) -> str:
     if isinstance(schema, str):
         return schema
     return _full(schema) if "name" in schema else str(schema["type"])
+
+
+_DEFAULTS: dict[str, Any] = {
+    "null": None, "boolean": True, "int": 7, "long": 7, "float": 1.5, "double": 1.5, "bytes": "ÿ", "string": "d",
+    "array": [], "map": {},
+}  # fmt: skip
+_DECIMAL_DEFAULTS = {"decimal": "\u0007", "big-decimal": "\u0002\u0007\u0002"}
+
+
+def _default(schema: Any) -> dict[str, Any]:
+    """A default for a field of a type; nothing for records and names."""
+    first = schema[0] if isinstance(schema, list) else schema
+    if isinstance(first, str):
+        return {"default": _DEFAULTS[first]} if first in _DEFAULTS else {}
+    kind, logical = first["type"], first.get("logicalType")
+    if kind == "record" or (kind, logical) == ("string", "uuid"):
+        return {}
+    if kind in ("enum", "fixed"):
+        return {"default": first["symbols"][0] if kind == "enum" else "\0" * first["size"]}
+    return {"default": _DECIMAL_DEFAULTS.get(logical, _DEFAULTS[kind])}
 
 
 @st.composite
@@ -270,6 +297,10 @@ def changed(draw: st.DrawFn, value: Any) -> Any:
     change: int = draw(st.integers(0, 3))
     if isinstance(value, dict) and change == 0:
         return {**value, draw(st.sampled_from(_KEYS) | TEXTS): draw(JSON)}
+    if isinstance(value, dict) and value and change == 2:
+        key = draw(st.sampled_from(sorted(value)))
+        kept = value if draw(st.integers(0, 3)) == 0 else {name: item for name, item in value.items() if name != key}
+        return {**kept, ALIAS + key: value[key]}
     if isinstance(value, dict) and value and change == 1:
         dropped: str = draw(st.sampled_from(sorted(value)))
         return {key: item for key, item in value.items() if key != dropped}

@@ -140,7 +140,7 @@ def test_every_fault_is_listed_with_its_place_and_without_its_value() -> None:
     found = faults(codec_of(schema), event)
     assert found == {
         "/a": "expected int (32 bits), got a string",
-        "/b/1": "expected null or string, got integer",
+        "/b/1": "expected null or string, got an integer",
         "/b/3/string": "expected string, got an integer",
         "/c/k~11/d": "expected a UUID, got another string",
         "/c/k2/d": "expected a UUID, got nothing: the field is missing",

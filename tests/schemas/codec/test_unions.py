@@ -102,7 +102,7 @@ def test_records_that_both_fit_are_ambiguous_until_one_is_named() -> None:
 
 def test_a_value_for_no_branch_says_what_was_expected() -> None:
     assert faults(codec_of(["null", "int", CAT]), "x") == {
-        "": "expected null, int (32 bits) or an object (Cat), got string"
+        "": "expected null, int (32 bits) or an object (Cat), got a string"
     }
     assert "none of them" in faults(codec_of([CAT, DOG]), {"name": "x"})[""]
 

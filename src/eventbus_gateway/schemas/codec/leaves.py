@@ -42,10 +42,7 @@ def misfit(expected: str, value: Any) -> Misfit:
         expected: what would fit.
         value: what came.
     """
-    kind = kind_of(value)
-    return Misfit(
-        f"expected {expected}, got {kind if kind == 'null' else ('an ' if kind[0] in 'aio' else 'a ') + kind}"
-    )
+    return Misfit(f"expected {expected}, got {kind_of(value)}")
 
 
 def _null(value: Any) -> bytes:

@@ -149,7 +149,8 @@ class Bare:
         for index in candidates:
             if self._accepts(index, value):
                 return index, value
-        raise self._misfit(f"got {'another ' if candidates else ''}{kind_of(value)}")
+        kind = kind_of(value)
+        raise self._misfit(f"got another {kind.rpartition(' ')[2]}" if candidates else f"got {kind}")
 
     def _object(self, value: dict[str, Any]) -> Choice:
         tag = next(iter(value)) if len(value) == 1 else ""

@@ -13,7 +13,7 @@ DOUBLE_MAX = 1.7976931348623157e308
 
 SMALL_LIMIT = 8192
 """Integers from ``-SMALL_LIMIT`` up to, not including, ``SMALL_LIMIT`` are looked up in ``SMALL``."""
-LENGTH_LIMIT = 1024
+LENGTH_LIMIT = 256
 """Lengths below this are looked up in the tables that ``lengths`` makes."""
 
 
@@ -87,7 +87,7 @@ def int_bytes(number: int) -> bytes:
     return long_bytes(number)
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=64)
 def lengths(lead: bytes) -> tuple[bytes, ...]:
     """Encoded lengths below ``LENGTH_LIMIT``, each after the same leading bytes."""
     return tuple(lead + SMALL[length] for length in range(LENGTH_LIMIT))
@@ -130,12 +130,12 @@ def read_int(data: bytes, position: int) -> tuple[int, int]:
 
 _KINDS: dict[type, str] = {
     type(None): "null",
-    bool: "boolean",
-    int: "integer",
-    float: "number",
-    str: "string",
-    list: "array",
-    dict: "object",
+    bool: "a boolean",
+    int: "an integer",
+    float: "a number",
+    str: "a string",
+    list: "an array",
+    dict: "an object",
 }
 
 

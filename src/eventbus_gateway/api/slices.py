@@ -11,10 +11,12 @@ from collections.abc import Iterator
 import orjson
 
 _SPACE = re.compile(rb"[ \t\r\n]*+").match
-_STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"').match
-_SCALAR = re.compile(rb"[^,\]} \t\r\n]++").match
+_STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
+_NAME = re.compile(rb"(%s)[ \t\r\n]*+:[ \t\r\n]*+" % _STRING).match
+_SIMPLE = re.compile(rb'%s|[^,\]}{\[" \t\r\n]++' % _STRING).match
 # Runs over everything up to and including the next bracket that stands outside of a string.
-_BRACKET = re.compile(rb'(?:[^"{}\[\]]++|"(?:[^"\\]++|\\.)*+")*+[{}\[\]]').match
+_BRACKET = re.compile(rb'[^"{}\[\]]*+(?:%s[^"{}\[\]]*+)*+[{}\[\]]' % _STRING).match
+_COMMA = re.compile(rb"[ \t\r\n]*+,?[ \t\r\n]*+").match
 
 
 def data_of(envelope: bytes) -> bytes:
@@ -47,9 +49,8 @@ def _data(text: bytes, at: int) -> tuple[bytes, int]:
     data = b""
     at = _after_space(text, at + 1)
     while text[at] != ord("}"):
-        name_end = _value_end(text, at)
-        name = text[at:name_end]
-        begin = _after_space(text, _after_space(text, name_end) + 1)
+        member = _found(_NAME(text, at))
+        name, begin = member[1], member.end()
         end = _value_end(text, begin)
         if name == b'"data"' or (b"\\" in name and orjson.loads(name) == "data"):
             data = text[begin:end]
@@ -58,29 +59,26 @@ def _data(text: bytes, at: int) -> tuple[bytes, int]:
 
 
 def _value_end(text: bytes, at: int) -> int:
-    first = text[at]
-    if first == ord('"'):
-        return _end(_STRING(text, at))
-    if first not in b"{[":
-        return _end(_SCALAR(text, at))
+    simple = _SIMPLE(text, at)
+    if simple is not None:
+        return simple.end()
     depth = 0
     while True:
-        at = _end(_BRACKET(text, at))
+        at = _found(_BRACKET(text, at)).end()
         depth += 1 if text[at - 1] in b"{[" else -1
         if depth == 0:
             return at
 
 
 def _after_comma(text: bytes, at: int) -> int:
-    at = _after_space(text, at)
-    return _after_space(text, at + 1) if text[at] == ord(",") else at
+    return _found(_COMMA(text, at)).end()
 
 
 def _after_space(text: bytes, at: int) -> int:
-    return _end(_SPACE(text, at))
+    return _found(_SPACE(text, at)).end()
 
 
-def _end(found: "re.Match[bytes] | None") -> int:
-    if found is None:
+def _found(match: "re.Match[bytes] | None") -> "re.Match[bytes]":
+    if match is None:
         raise RuntimeError("text that is not JSON came behind the parser")
-    return found.end()
+    return match

@@ -191,7 +191,7 @@ async def _many(build: Build, drafts: Iterable[Draft]) -> tuple[list[str], list[
     ids: list[str] = []
     records: list[Record] = []
     faults: list[Fault] = []
-    faulty = 0
+    faulty = total = 0
     for index, draft in enumerate(drafts):
         if index % _SLICE == _SLICE - 1:
             await asyncio.sleep(0)
@@ -209,10 +209,12 @@ async def _many(build: Build, drafts: Iterable[Draft]) -> tuple[list[str], list[
                 records.append(record)
                 continue
         faulty += 1
+        total += len(found)
         faults.extend(found[: MAX_FAULTS - len(faults)])
     if faulty:
-        more = f" The first {MAX_FAULTS} faults are listed." if len(faults) == MAX_FAULTS else ""
-        raise InvalidEvent(f"{faulty} of the batch's events have faults; none was stored.{more}", faults)
+        more = f" The first {MAX_FAULTS} of {total} faults are listed." if total > MAX_FAULTS else ""
+        count = f"{faulty} of the batch's {faulty + len(records)} events"
+        raise InvalidEvent(f"{count} cannot be published, so none was stored.{more}", faults)
     return ids, records
 
 

@@ -9,6 +9,7 @@ import orjson
 from eventbus_gateway.api.http import Answer
 from eventbus_gateway.api.ids import Timestamps
 from eventbus_gateway.api.problems import problem, status_of
+from eventbus_gateway.errors import NotAttempted
 from eventbus_gateway.kafka.records import NotStored, Outcome, Stored, Unknown
 
 _timestamps = Timestamps()
@@ -54,14 +55,18 @@ _NAMES: Mapping[type, str] = {Stored: "stored", NotStored: "not_stored", Unknown
 
 
 def _shared_problem(outcomes: Sequence[Outcome], instance: str) -> Answer | None:
-    first = outcomes[0]
-    if isinstance(first, Stored):
-        return None
-    name, status = name_of(first), status_of(first.error)
+    """The problem of events that share outcome and status; one that waited for another does not say what for."""
+    cause: NotStored | Unknown | None = None
     for outcome in outcomes:
-        if isinstance(outcome, Stored) or name_of(outcome) != name or status_of(outcome.error) != status:
+        if isinstance(outcome, Stored):
             return None
-    return problem(first.error, instance, name)
+        if cause is None:
+            cause = outcome
+        elif name_of(outcome) != name_of(cause) or status_of(outcome.error) != status_of(cause.error):
+            return None
+        elif isinstance(cause.error, NotAttempted):
+            cause = outcome
+    return problem(cause.error, instance, name_of(cause)) if cause is not None else None
 
 
 def _result(event_id: str, outcome: Outcome) -> dict[str, Any]:

@@ -12,8 +12,8 @@ from eventbus_gateway.errors import CorruptRecord, Fault, InvalidEvent, SchemaUn
 from eventbus_gateway.schemas.codec import compile_codec
 
 MEBIBYTE = 1_048_576
-SECONDS = 2.0
-"""CPU time that one mebibyte may cost; about twice of what the worst case takes on a slow machine."""
+SECONDS = 3.0
+"""CPU time that one mebibyte may cost both ways; the worst case takes about one second on an idle machine."""
 
 _TREE = {
     "type": "record",

@@ -199,7 +199,8 @@ class Encoder:
     def _block(self, x: str, loop: str, item: Callable[[_Place], list[str]], at: _Place) -> list[str]:
         source, o, a, v = self._source, self._source.fresh("o"), self._source.fresh("a"), self._source.fresh("v")
         source.line(at.indent, f"if {x}:")
-        source.line(at.indent + 1, f"{o} = [long_bytes(len({x}))]")
+        source.line(at.indent + 1, f"n = len({x})")
+        source.line(at.indent + 1, f"{o} = [SMALL[n] if n < {wire.SMALL_LIMIT} else long_bytes(n)]")
         source.line(at.indent + 1, f"{a} = {o}.append")
         source.line(at.indent + 1, loop)
         for part in item(at.inside(2, 1)):

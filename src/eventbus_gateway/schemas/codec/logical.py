@@ -112,13 +112,15 @@ def _numbered(
 
 
 def _uuid_text(leaf: Leaf) -> Leaf:
-    matches, string = _UUID.fullmatch, leaf.pack
+    matches = _UUID.fullmatch
+    length = long_bytes(36)
 
     def pack(value: Any) -> bytes:
-        raw = string(value)
+        if value.__class__ is not str:
+            raise leaves.misfit("a UUID", value)
         if matches(value) is None:
             raise Misfit("expected a UUID, got another string")
-        return raw
+        return length + value.encode()
 
     def show(value: str) -> str:
         if matches(value) is None:

@@ -100,19 +100,21 @@ def read_long(data: bytes, position: int) -> tuple[int, int]:
         Damage: more than ten bytes or more than 64 bits.
         IndexError: the data ends inside it.
     """
-    z = shift = 0
-    while True:
-        byte = data[position]
-        position += 1
-        z |= (byte & 127) << shift
-        if byte < 128:
-            break
-        shift += 7
-        if shift > 63:
+    byte = data[position]
+    z = byte & 127
+    if byte > 127:
+        for shift in range(7, 70, 7):
+            position += 1
+            byte = data[position]
+            if byte < 128:
+                z |= byte << shift
+                break
+            z |= (byte & 127) << shift
+        else:
             raise Damage("an integer is longer than ten bytes")
-    if z >> 64:
-        raise Damage("an integer has more than 64 bits")
-    return (z >> 1) ^ -(z & 1), position
+        if z >> 64:
+            raise Damage("an integer has more than 64 bits")
+    return (z >> 1) ^ -(z & 1), position + 1
 
 
 def read_int(data: bytes, position: int) -> tuple[int, int]:

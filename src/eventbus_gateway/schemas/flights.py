@@ -32,7 +32,7 @@ class Flights(Generic[T]):
         task = self._tasks.get(key)
         # A call that has ended stays here until the loop gets round to its callback.
         if task is None or task.done():
-            if len(self._tasks) >= self._limit:
+            if task is None and len(self._tasks) >= self._limit:
                 raise Overloaded("too many schemas are being looked up")
             task = self._tasks[key] = asyncio.create_task(start())
             task.add_done_callback(lambda done: self._landed(key, done))

@@ -5,11 +5,11 @@ from typing import Any
 import orjson
 
 from eventbus_gateway.api.http import Answer, Request
-from eventbus_gateway.api.topics import Topic, Topics
+from eventbus_gateway.api.topics import Topics
 from eventbus_gateway.auth.policy import Action, Policy
 from eventbus_gateway.auth.principal import Principal
 from eventbus_gateway.errors import Forbidden, GatewayError
-from eventbus_gateway.schemas.cache import Schemas
+from eventbus_gateway.schemas.cache import CodecOptions, Schemas
 
 
 class DescribeTopics:
@@ -42,13 +42,17 @@ class DescribeTopics:
         metadata = await self._topics.metadata(name)
         summary = self._summary(request.principal, name, metadata.partitions)
         settings = topic.settings
+        has_avro_keys = settings.key_format == "avro"
         details = {
             "key": settings.key,
             "keyRequired": topic.key_required,
             "keyFormat": settings.key_format,
             "unknownFields": settings.unknown_fields,
             "dialect": settings.dialect,
-            "schema": await self._schema(topic) if topic.is_avro else None,
+            "keySchema": await self._schema(topic.key_subject, None, topic.options) if has_avro_keys else None,
+            "schema": await self._schema(topic.subject, settings.schema_version, topic.options)
+            if topic.is_avro
+            else None,
         }
         return Answer(200, orjson.dumps(summary | details))
 
@@ -64,13 +68,12 @@ class DescribeTopics:
             "events": f"/v1/topics/{name}/events",
         }
 
-    async def _schema(self, topic: Topic) -> dict[str, Any]:
-        version = topic.settings.schema_version
+    async def _schema(self, subject: str, version: int | None, options: CodecOptions) -> dict[str, Any]:
         try:
-            schema = await self._schemas.get(topic.subject, version, topic.options)
+            schema = await self._schemas.get(subject, version, options)
         except GatewayError as error:
             # The topic exists all the same; whoever asks learns why it takes no events now.
-            return {"subject": topic.subject, "code": error.code, "detail": error.detail}
+            return {"subject": subject, "code": error.code, "detail": error.detail}
         return {
             "subject": schema.subject,
             "id": schema.id,

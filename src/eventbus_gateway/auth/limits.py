@@ -49,4 +49,7 @@ class EventLimits:
             self._buckets.popitem(last=False)
         if not passed:
             wait = (needed - level) / self._rate
-            raise RateLimited(f"{events} events exceed the rate limit.", retry_after=wait)
+            detail = (
+                f"The principal may publish {self._rate:g} events a second; {events} can be sent in {wait:.1f} s."
+            )
+            raise RateLimited(detail, retry_after=wait)

@@ -61,6 +61,7 @@ def _presented(headers: Mapping[bytes, bytes]) -> bytes:
         scheme, _, key = authorization.partition(b" ")
         if scheme.lower() != b"bearer":
             raise Unauthenticated("The authorization scheme is not supported, use Bearer.")
+        key = key.lstrip(b" ")  # RFC 9110 section 11.4: one or more spaces
     if not key or len(key) > _MAX_KEY_BYTES:
         raise Unauthenticated("The API key is not accepted.")
     return key

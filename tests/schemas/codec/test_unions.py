@@ -134,3 +134,24 @@ def test_more_branches_than_are_written_in_line() -> None:
     values = [None, "x", 5, *({f"k{index}": index} for index in range(40))]
     assert codec.decode(codec.encode(values)) == values
     assert refused(union, {"k1": 1, "k2": 2})
+
+
+def test_a_record_with_a_key_like_a_tag_is_told_apart_from_the_tag() -> None:
+    union = ["string", "bytes", _inner("X", ("bytes", "string"))]
+    assert branch(union, {"bytes": "AAAA"}) == 1
+    assert branch(union, {"bytes": "not base64"}) == 2
+    assert through(union, {"X": {"bytes": "AAAA"}}) == {"X": {"bytes": "AAAA"}}
+    assert through(union, {"X": {"bytes": "not base64"}}) == {"bytes": "not base64"}
+    assert through(union, {"bytes": "AAAA"}) == {"bytes": "AAAA"}
+
+
+def test_a_record_that_is_a_key_of_itself_is_told_apart_from_its_tag() -> None:
+    counts = {"type": "map", "values": "int"}
+    union = [_inner("X", ("X", counts)), {"type": "map", "values": counts}]
+    values: list[Any] = [{"X": {"X": {"k": 1}}}, {"map": {"X": {"k": 1}}}, {"map": {"X": {}, "Y": {}}}]
+    for value in values:
+        codec = codec_of(union)
+        raw = codec.encode(value)
+        assert codec.encode(codec.decode(raw)) == raw
+    assert branch(union, {"X": {"X": {"k": 1}}}) == 0
+    assert branch(union, {"map": {"X": {"k": 1}}}) == 1

@@ -215,7 +215,7 @@ def test_a_large_schema_is_compiled_in_linear_time() -> None:
         text = json.dumps(_record(**{f"f{index}": union for index in range(fields)}))
         return _cpu(lambda: compile_codec(text))
 
-    assert cpu_of(1_200) < 6 * cpu_of(400) + 0.5
+    assert cpu_of(600) < 6 * cpu_of(200) + 0.5
 
 
 def test_nested_unions_do_not_multiply_the_generated_code() -> None:

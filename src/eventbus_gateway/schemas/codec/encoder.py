@@ -277,7 +277,7 @@ class Encoder:
         """The branches that a JSON kind settles in line, and a call for everything else."""
         source, p, q = self._source, self._source.fresh("p"), self._source.fresh("q")
         keyword = "if"
-        for index, condition in self._settled(union, x):
+        for index, condition in _settled(union, self._unions[id(union)], x):
             source.line(at.indent, f"{keyword} {condition}:")
             branch, lead, inside = union.branches[index], wire.long_bytes(index), at.inside()
             parts = (
@@ -296,23 +296,6 @@ class Encoder:
         source.line(indent, f'{q} = b""')
         return [p, q]
 
-    def _settled(self, union: Union, x: str) -> list[tuple[int, str]]:
-        choice = self._unions[id(union)]
-        settled: list[tuple[int, str]] = []
-        for kind, candidates in choice.bare.items():
-            index = candidates[0]
-            branch = union.branches[index]
-            if kind is type(None):
-                settled.insert(0, (index, f"{x} is None"))
-            elif len(candidates) == 1:
-                settled.append((index, f"{x}.__class__ is {kind.__name__}"))
-            elif isinstance(branch, Leaf) and branch.inline and branch.kind in _RANGES:
-                low, high = _RANGES[branch.kind]
-                settled.append((index, f"{x}.__class__ is int and {low} <= {x} <= {high}"))
-        if choice.sole_object is not None:
-            settled.append((choice.sole_object, f"{x}.__class__ is dict and len({x}) != 1"))
-        return settled[:_MAX_INLINE_BRANCHES]
-
     def _choose(self, union: Union) -> None:
         source = self._source
         name, table = source.table()
@@ -326,6 +309,24 @@ class Encoder:
 
 
 _BOUND["LENGTHS"] = wire.lengths(b"")
+
+
+def _settled(union: Union, choice: Bare | Tagged, x: str) -> list[tuple[int, str]]:
+    """The branches that the JSON kind of a variable decides, with the condition for each."""
+    settled: list[tuple[int, str]] = []
+    for kind, candidates in choice.bare.items():
+        index = candidates[0]
+        branch = union.branches[index]
+        if kind is type(None):
+            settled.insert(0, (index, f"{x} is None"))
+        elif len(candidates) == 1:
+            settled.append((index, f"{x}.__class__ is {kind.__name__}"))
+        elif isinstance(branch, Leaf) and branch.inline and branch.kind in _RANGES:
+            low, high = _RANGES[branch.kind]
+            settled.append((index, f"{x}.__class__ is int and {low} <= {x} <= {high}"))
+    if choice.sole_object is not None:
+        settled.append((choice.sole_object, f"{x}.__class__ is dict and len({x}) != 1"))
+    return settled[:_MAX_INLINE_BRANCHES]
 
 
 def _flat(pack: Callable[[Any], bytes]) -> Callable[[Any, int], bytes]:

@@ -13,22 +13,25 @@ _MAX_GZIP_MEMBERS = 16
 
 
 class Media(Enum):
-    """The media types that a publish may have."""
+    """The media types that a publish may have.
 
-    EVENT = "application/json"
-    CLOUDEVENT = "application/cloudevents+json"
-    CLOUDEVENTS_BATCH = "application/cloudevents-batch+json"
-    NDJSON = "application/x-ndjson"
+    Args:
+        name: the media type.
+        is_batch: whether a body of this type carries many events.
+    """
 
-    @property
-    def is_batch(self) -> bool:
-        """Whether a body of this type carries many events."""
-        return self in _BATCH
+    EVENT = ("application/json", False)
+    CLOUDEVENT = ("application/cloudevents+json", False)
+    CLOUDEVENTS_BATCH = ("application/cloudevents-batch+json", True)
+    NDJSON = ("application/x-ndjson", True)
+
+    def __init__(self, name: str, is_batch: bool) -> None:
+        self.media_type = name
+        self.is_batch = is_batch
 
 
-_BATCH = frozenset({Media.CLOUDEVENTS_BATCH, Media.NDJSON})
-BATCH_MEDIA = frozenset(media.value.encode() for media in _BATCH)
-_MEDIA: dict[bytes, Media] = {media.value.encode(): media for media in Media}
+BATCH_MEDIA = frozenset(media.media_type.encode() for media in Media if media.is_batch)
+_MEDIA: dict[bytes, Media] = {media.media_type.encode(): media for media in Media}
 
 
 def media_type(value: bytes | None) -> Media:
@@ -45,7 +48,7 @@ def media_type(value: bytes | None) -> Media:
 
 
 def _parse_media_type(value: bytes | None) -> Media:
-    supported = ", ".join(media.value for media in Media)
+    supported = ", ".join(media.media_type for media in Media)
     if value is None:
         raise UnsupportedMediaType(f"Content-Type is missing; supported are {supported}.")
     name, *parameters = value.split(b";")

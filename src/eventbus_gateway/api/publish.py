@@ -103,7 +103,15 @@ class Publish:
 
     async def _publish(self, request: Request, command: Command, topic: Topic) -> Answer:
         schemata = await self._schemata(topic, command)
-        ids, records = await self._records(request, command, topic, schemata)
+        try:
+            ids, records = await self._records(request, command, topic, schemata)
+        except InvalidEvent:
+            # Its producer may have registered a new version a moment ago.
+            newer = await self._newer(topic, command, schemata)
+            if newer is None:
+                raise
+            schemata = newer
+            ids, records = await self._records(request, command, topic, schemata)
         if command.dry_run:
             return _valid(len(records), schemata)
         self._limits.take(request.principal, len(records))
@@ -156,6 +164,16 @@ class Publish:
             value_of_key = self._schemas.ready(topic.key_subject, None, topic.options)
             key = value_of_key or await self._schemas.get(topic.key_subject, None, topic.options)
         return Schemata(value, key)
+
+    async def _newer(self, topic: Topic, command: Command, schemata: Schemata) -> Schemata | None:
+        """The schemas again where the registry has newer ones than those that an event did not fit."""
+        value, key = schemata
+        is_pinned = command.schema_version is not None or topic.settings.schema_version is not None
+        newer_value = None if value is None or is_pinned else await self._schemas.newer(value, topic.options)
+        newer_key = None if key is None else await self._schemas.newer(key, topic.options)
+        if newer_value is None and newer_key is None:
+            return None
+        return Schemata(newer_value or value, newer_key or key)
 
     async def _records(
         self, request: Request, command: Command, topic: Topic, schemata: Schemata

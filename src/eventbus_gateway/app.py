@@ -29,6 +29,7 @@ from eventbus_gateway.errors import GatewayError
 from eventbus_gateway.kafka.cluster import Cluster
 from eventbus_gateway.kafka.events import ProducerEvent
 from eventbus_gateway.kafka.producer import KafkaProducer
+from eventbus_gateway.schemas.absent import AbsentRegistry
 from eventbus_gateway.schemas.cache import Schemas
 from eventbus_gateway.schemas.confluent import ConfluentRegistry
 from eventbus_gateway.schemas.folder import FolderRegistry
@@ -66,6 +67,10 @@ class App:
     Args:
         config: all of its configuration.
         serves_registry: answer the read side of the schema registry's API too, as ``eventbus dev`` does.
+
+    Raises:
+        ValueError: the registry's address or certificates cannot be used.
+        SchemaUnusable: a file in the schema folder is no schema.
     """
 
     def __init__(self, config: Config, *, serves_registry: bool = False) -> None:
@@ -125,7 +130,6 @@ class App:
             await self._cluster.close()
             await self._producer.drain(config.http.drain_seconds)
             await self._schemas.aclose()
-            await self._registry.aclose()
 
             # Phase 5: the last to go are the probes and the log
             internal.should_exit = True
@@ -211,4 +215,6 @@ def _settle_memory() -> None:
 
 def registry(settings: RegistrySettings) -> Registry:
     """The schema registry as configured."""
+    if settings.kind == "confluent" and not settings.url:
+        return AbsentRegistry()  # the configuration allows this only where no topic needs a schema
     return FolderRegistry(settings.folder) if settings.kind == "folder" else ConfluentRegistry(settings)

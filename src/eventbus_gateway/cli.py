@@ -67,8 +67,10 @@ def dev(port: int, folder: Path) -> None:
             "EVENTBUS_HTTP__PORT": str(port),
             "EVENTBUS_HTTP__INTERNAL_PORT": "0",
             "EVENTBUS_KAFKA__BOOTSTRAP_SERVERS": kafka.bootstrap,
+            "EVENTBUS_KAFKA__SECURITY_PROTOCOL": "PLAINTEXT",
             "EVENTBUS_REGISTRY__KIND": "folder",
             "EVENTBUS_REGISTRY__FOLDER": str(folder),
+            "EVENTBUS_REGISTRY__URL": "",
             "EVENTBUS_AUTH__MODE": "anonymous",
         }
         file = folder / "eventbus.toml"
@@ -81,17 +83,15 @@ def _load(path: Path | None, environ: Mapping[str, str]) -> Config:
     try:
         return load(path, environ)
     except InvalidConfig as error:
-        for fault in error.faults:
-            click.echo(str(fault), err=True)
-        click.echo(f"{len(error.faults)} faults in the configuration.", err=True)
+        click.echo(str(error), err=True)
         sys.exit(2)
 
 
 def _app(config: Config, *, serves_registry: bool = False) -> App:
     try:
         return App(config, serves_registry=serves_registry)
-    except GatewayError as error:
-        raise click.ClickException(error.detail) from error
+    except (GatewayError, ValueError) as error:
+        raise click.ClickException(str(error)) from error
 
 
 def _run(main: Coroutine[Any, Any, None]) -> None:

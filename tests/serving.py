@@ -93,6 +93,7 @@ class Served:
         self._ready: Future[int] = Future()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._server: Server | None = None
+        self.edge: Edge
         self._thread = threading.Thread(target=self._run, name="gateway", daemon=True)
         self._thread.start()
         self.port = self._ready.result(timeout=10)
@@ -148,6 +149,7 @@ class Served:
         routes = public_routes(publish, topics, schemas, allowed, self.registry)
         gateway = Gateway(Router(routes), authenticator(self._auth), allowed, self.metrics, self.access)
         edge = Edge(gateway, self.admission, self._http, self._publish, ids)
+        self.edge = edge
         adapter = AsgiAdapter(gateway, self.admission, self._publish, ids)
         server = Server(adapter, None if self._way == "uvicorn" else edge, "127.0.0.1", 0, drain_seconds=10)
         self._server = server

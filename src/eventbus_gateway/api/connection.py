@@ -6,12 +6,12 @@ same handler costs about half of what it costs behind ASGI. Everything else take
 """
 
 import asyncio
+from collections import deque
 from typing import Any
 
-import httptools
 from uvicorn._types import ASGI3Application
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from eventbus_gateway.api.asgi import body_limit, too_large
@@ -20,14 +20,15 @@ from eventbus_gateway.api.exchange import Exchange, answered
 from eventbus_gateway.api.framing import framing, repeated_names
 from eventbus_gateway.api.headers import rendered, usable_request_id
 from eventbus_gateway.api.http import Answer, Request
+from eventbus_gateway.api.receiving import ReceivingConnection
 from eventbus_gateway.api.routes import Match
-from eventbus_gateway.api.timed import TimedConnection
-from eventbus_gateway.errors import GatewayError, HeadersTooLarge, MalformedRequest, Overloaded, RequestTimeout
+from eventbus_gateway.errors import GatewayError, MalformedRequest, Overloaded
 
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-_HEADER_OVERHEAD = len(b": \r\n")
 # At shutdown, a request that is on its way over an idle connection still gets its answer within this time.
 _GRACE_SECONDS = 1.0
+# Callers beyond the bound on connections who read their refusal; further ones are cut off.
+_MAX_TURNED_AWAY = 256
 
 
 def protocol_class(edge: Edge) -> type[asyncio.Protocol]:
@@ -40,7 +41,7 @@ def protocol_class(edge: Edge) -> type[asyncio.Protocol]:
     return BoundConnection
 
 
-class Connection(TimedConnection):
+class Connection(ReceivingConnection):
     """One connection of a caller.
 
     Args:
@@ -54,24 +55,30 @@ class Connection(TimedConnection):
         self, edge: Edge, config: Config, server_state: ServerState, app_state: dict[str, Any], **rest: Any
     ) -> None:
         super().__init__(edge, config, server_state, app_state, **rest)
-        self._receiving = False  # between the first byte of a request and the last
-        self._in_head = False
-        self._head_bytes = 0
-        self._carried_bytes = 0  # of an unfinished head, in data blocks behind its first
         self._incoming: Exchange | None = None
         self.cycle = answered()
         self._before: RequestResponseCycle = self.cycle
-        self._is_refusing = False
-        self._is_draining = False
+        self._owes_continue = False  # to a caller whose request waits behind another
+        self._is_stalled = False  # queued requests wait until the caller reads earlier answers
+        self._is_turned_away = False
 
     # The life of a connection
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        if len(self._edge.connections) > self._edge.http.max_connections:
+        edge = self._edge
+        if len(edge.connections) - edge.turned_away > edge.http.max_connections:
+            if edge.turned_away >= _MAX_TURNED_AWAY:
+                transport.abort()
+                return
+            self._is_turned_away = True
+            edge.turned_away += 1
             self._refuse(Overloaded("Too many connections are open.", retry_after=1.0))
+        elif edge.is_draining:  # accepted just before the listener closed
+            self.shutdown()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._edge.turned_away -= self._is_turned_away
         if self._incoming is not None:
             self._incoming.release()
         for waiting, _ in self.pipeline:
@@ -82,74 +89,32 @@ class Connection(TimedConnection):
 
     def shutdown(self) -> None:
         """Answer what is on its way, then close."""
-        self._is_draining = True
         self.cycle.keep_alive = False
-        if not self._receiving and not self._is_answering():
-            self._arm(_GRACE_SECONDS, self._close)
+        if self.flow.write_paused:
+            self._bound_flush()
+        self._settle()
 
-    def _time_out(self) -> None:
-        self._refuse(RequestTimeout("The request did not arrive in time."))
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self.transport.is_closing():
+            return
+        if self._is_stalled:
+            self._is_stalled = False
+            self._start_asgi_task(*self.pipeline.pop())
+        elif not self.pipeline:
+            self._resume_reading()
 
     def _settle(self) -> None:
         """Wait for the next request where nothing is under way."""
         if not self._receiving and not self._is_refusing and not self._is_answering():
-            idle = _GRACE_SECONDS if self._is_draining else self._edge.http.idle_timeout_seconds
+            idle = _GRACE_SECONDS if self._edge.is_draining else self._edge.http.idle_timeout_seconds
             self._arm(idle, self._close)
 
     # Receiving
 
-    def data_received(self, data: bytes) -> None:
-        if self._is_refusing:
-            return
-        carries = self._in_head
-        try:
-            self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            self._refuse(MalformedRequest("Upgrading the connection is not supported."))
-        except httptools.HttpParserCallbackError as error:
-            cause = error.__context__
-            self._refuse(cause if isinstance(cause, GatewayError) else MalformedRequest("The request is not valid."))
-        except httptools.HttpParserError:
-            self._refuse(MalformedRequest("This is not valid HTTP/1.1."))
-        else:
-            if carries and self._in_head:
-                self._carried_bytes += len(data)
-                if self._carried_bytes > self._edge.http.max_header_bytes:
-                    self._refuse(self._head_too_large())
-
-    def on_message_begin(self) -> None:
-        self.url = b""
-        self.headers = []
-        self._in_head = self._receiving = True
-        self._head_bytes = self._carried_bytes = 0
-        self._arm(self._edge.http.header_timeout_seconds, self._time_out)
-
-    def on_url(self, url: bytes) -> None:
-        self._count_head(len(url))
-        self.url += url
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        if not self._in_head:
-            raise MalformedRequest("Trailers are not supported.")
-        self._count_head(len(name) + len(value) + _HEADER_OVERHEAD)
-        self.headers.append((name.lower(), value))
-        if len(self.headers) > self._edge.http.max_headers:
-            raise self._head_too_large()
-
-    def _count_head(self, count: int) -> None:
-        self._head_bytes += count
-        if self._head_bytes > self._edge.http.max_header_bytes:
-            raise self._head_too_large()
-
-    def _head_too_large(self) -> HeadersTooLarge:
-        http = self._edge.http
-        return HeadersTooLarge(
-            f"A request may have {http.max_header_bytes} bytes of line and {http.max_headers} headers."
-        )
-
     def on_headers_complete(self) -> None:
         edge = self._edge
-        self._in_head = False
+        self._in_head = self._carries = False
         version = self.parser.get_http_version()
         if version not in {"1.1", "1.0"}:
             raise MalformedRequest("The HTTP version is 1.1 or 1.0.")
@@ -158,49 +123,57 @@ class Connection(TimedConnection):
         frame = framing(headers, repeated, version)
         self._arm(edge.http.body_timeout_seconds, self._time_out)
         hot = edge.hot(self.parser.get_method(), self.url)
-        if hot is None:
-            self._hand_to_uvicorn(frame.expects_continue)
-            return
         limit = body_limit(headers.get(b"content-type"), edge.publish)
+        if hot is not None:
+            path, query, match = hot
+            request_id = usable_request_id(headers.get(b"x-request-id")) or edge.ids()
+            request = Request(match.route.method, path, query, headers, b"", request_id, repeated)
+            keep_alive = version == "1.1" and self.parser.should_keep_alive() and not edge.is_draining
+            self._incoming = Exchange(request, match, keep_alive, limit)
+            self._before, self.cycle = self.cycle, self._incoming
+        if len(self.pipeline) >= edge.http.max_pipelined_requests:
+            raise Overloaded("Too many requests wait on this connection.", retry_after=1.0)
         if frame.content_length is not None and frame.content_length > limit:
             raise too_large(limit)
-        edge.admission.enter()
-        path, query, match = hot
-        request_id = usable_request_id(headers.get(b"x-request-id")) or edge.ids()
-        request = Request(match.route.method, path, query, headers, b"", request_id, repeated)
-        keep_alive = version == "1.1" and self.parser.should_keep_alive() and not self._is_draining
-        self._incoming = Exchange(request, match, keep_alive, limit, edge.admission)
-        self._before, self.cycle = self.cycle, self._incoming
+        if self._incoming is None:
+            self._hand_to_uvicorn(frame.expects_continue)
+            return
+        self._incoming.enter(edge.admission)
+        self._owes_continue = frame.expects_continue
         if frame.expects_continue and not self._is_waiting_behind_another():
-            self.transport.write(_CONTINUE)
+            self._continue()
+
+    def _continue(self) -> None:
+        self._owes_continue = False
+        self.transport.write(_CONTINUE)
 
     def _hand_to_uvicorn(self, expects_continue: bool) -> None:
         # uvicorn makes its scope when a message begins; doing it here spares that for hot routes.
         url, headers = self.url, self.headers
-        super().on_message_begin()
+        HttpToolsProtocol.on_message_begin(self)
         self.url = url
         self.headers.extend(headers)
         self.expect_100_continue = expects_continue
         super().on_headers_complete()
-        if self._is_draining:
+        if self._edge.is_draining:
             self.cycle.keep_alive = False
 
     def on_body(self, body: bytes) -> None:
+        self._carries = False
+        self._carried_bytes = 0
         if self._incoming is not None:
             self._incoming.feed(body)
         else:
             super().on_body(body)
 
     def on_message_complete(self) -> None:
-        self._receiving = False
+        self._receiving = self._owes_continue = False
         self._disarm()
         exchange = self._incoming
         if exchange is None:
             super().on_message_complete()
             self._settle()
             return
-        if self._is_waiting_behind_another() and len(self.pipeline) >= self._edge.http.max_pipelined_requests:
-            raise Overloaded("Too many requests wait on this connection.", retry_after=1.0)
         exchange.complete()
         self._incoming = None
         self._take(exchange)
@@ -227,13 +200,17 @@ class Connection(TimedConnection):
         elif cycle.refusal is not None:
             self._write(cycle, cycle.refusal)
         else:
+            # The loop itself keeps only weak references to tasks; at shutdown uvicorn waits for these.
             cycle.task = self.loop.create_task(self._serve(cycle, cycle.match))
+            self.tasks.add(cycle.task)
 
     async def _serve(self, exchange: Exchange, match: Match | None) -> None:
         try:
             answer = await self._edge.gateway.handle(exchange.request, match)
         finally:
             exchange.release()
+            if exchange.task is not None:
+                self.tasks.discard(exchange.task)
         self._write(exchange, answer)
 
     def _write(self, exchange: Exchange, answer: Answer) -> None:
@@ -245,18 +222,23 @@ class Connection(TimedConnection):
         if exchange.refusal is not None:
             self._linger()
         elif close:
-            self.transport.close()
+            self._close()
         else:
             self.on_response_complete()
 
     def on_response_complete(self) -> None:
         self.server_state.total_requests += 1
         if self.transport.is_closing():
+            self._close()
             return
-        if self.pipeline:
+        if self.pipeline and self.flow.write_paused:
+            self._is_stalled = True
+        elif self.pipeline:
             self._start_asgi_task(*self.pipeline.pop())
         elif not self.flow.write_paused:
-            self.flow.resume_reading()
+            self._resume_reading()
+        if self._owes_continue and not self._is_waiting_behind_another():
+            self._continue()
         self._settle()
 
     # Refusing
@@ -264,29 +246,30 @@ class Connection(TimedConnection):
     def _refuse(self, error: GatewayError) -> None:
         """Answer with a problem behind whatever has to be answered first, and end the connection."""
         self._is_refusing = True
-        self._receiving = False
+        self._disarm()
         edge = self._edge
         exchange, self._incoming = self._incoming, None
         if exchange is None:
             self._before = self.cycle
-            if not _taken_back(self._before) or (self._before.disconnected and self.pipeline):
-                self.transport.close()
+            if not _taken_back(self._before, self.pipeline):
+                self._close()
                 return
-            exchange = Exchange(Request("-", "", b"", {}, b"", edge.ids()), None, False, 0, None)
+            sent = dict(self.headers).get(b"x-request-id") if self._receiving else None
+            exchange = Exchange(Request("-", "", b"", {}, b"", usable_request_id(sent) or edge.ids()), None, False, 0)
+        self._receiving = False
         exchange.release()
         exchange.keep_alive = False
         exchange.refusal = edge.gateway.refuse(exchange.request, error)
         self.cycle = exchange
         self._take(exchange)
 
-    def eof_received(self) -> None:
-        if self._is_refusing:
-            self.transport.close()
 
-
-def _taken_back(cycle: RequestResponseCycle) -> bool:
+def _taken_back(cycle: RequestResponseCycle, pipeline: deque[tuple[RequestResponseCycle, ASGI3Application]]) -> bool:
     """Take a request that is still arriving away from its application; False where its answer has begun."""
     if isinstance(cycle, Exchange) or not cycle.more_body:
+        return True
+    if pipeline:
+        pipeline.popleft()  # the newest: its application has not begun
         return True
     cycle.disconnected = True
     cycle.message_event.set()

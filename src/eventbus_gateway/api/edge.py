@@ -10,7 +10,7 @@ from eventbus_gateway.api.headers import HttpDate
 from eventbus_gateway.api.ids import IdSource
 from eventbus_gateway.api.routes import Match
 from eventbus_gateway.api.settings import HttpSettings, PublishSettings
-from eventbus_gateway.errors import GatewayError
+from eventbus_gateway.errors import GatewayError, MalformedRequest
 
 SWEEP_SECONDS = 0.25
 # Targets of hot routes are few; a flood of made-up ones must not grow the memory of them.
@@ -18,9 +18,10 @@ _MAX_TARGETS = 1_024
 
 
 class Expiring(Protocol):
-    """A connection with a deadline."""
+    """A connection with deadlines: for what the caller has to send, and for what it has to read."""
 
     deadline: float
+    flush_deadline: float
 
     def expire(self) -> None:
         """Act on the deadline that has passed."""
@@ -48,6 +49,8 @@ class Edge:
         self.ids = ids
         self.date = HttpDate()
         self.connections: set[Expiring] = set()
+        self.turned_away = 0  # of these, the ones beyond the bound that have their refusal to read
+        self.is_draining = False
         self.now = 0.0
         self.lag = 0.0
         self._hot: dict[tuple[bytes, bytes], tuple[str, bytes, Match]] = {}
@@ -69,9 +72,10 @@ class Edge:
         now = loop.time()
         self.lag = max(0.0, now - self.now - SWEEP_SECONDS)
         self.now = now
-        for connection in [found for found in self.connections if found.deadline < now]:
-            connection.expire()
+        # First of all, so that a failure below does not end the watch.
         self._timer = loop.call_later(SWEEP_SECONDS, self._sweep)
+        for connection in [found for found in self.connections if found.deadline < now or found.flush_deadline < now]:
+            connection.expire()
 
     def hot(self, method: bytes, url: bytes) -> tuple[str, bytes, Match] | None:
         """Path, query and route of a request that is answered past ASGI; None for all others.
@@ -82,6 +86,8 @@ class Edge:
         known = self._hot.get((method, url))
         if known is not None:
             return known
+        if method == b"CONNECT":
+            raise MalformedRequest("This is no proxy.")
         path, query = target(url)
         if self.http.hot_path != "protocol":
             return None

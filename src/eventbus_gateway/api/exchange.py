@@ -31,12 +31,9 @@ class Exchange(RequestResponseCycle):
         match: its route; None for a refused request.
         keep_alive: whether the connection goes on behind the answer.
         body_limit: bytes that the body may have.
-        admission: where its bytes are counted; the caller has let it in.
     """
 
-    def __init__(
-        self, request: Request, match: Match | None, keep_alive: bool, body_limit: int, admission: Admission | None
-    ) -> None:
+    def __init__(self, request: Request, match: Match | None, keep_alive: bool, body_limit: int) -> None:
         self.request = request
         self.match = match
         self.keep_alive = keep_alive
@@ -47,9 +44,18 @@ class Exchange(RequestResponseCycle):
         self.disconnected = False
         self.message_event = _NOBODY
         self._body_limit = body_limit
-        self._admission = admission
+        self._admission: Admission | None = None
         self._held = 0
-        self._parts: list[bytes] = []
+        self._rest = bytearray()
+
+    def enter(self, admission: Admission) -> None:
+        """Have it counted as worked on, and its bytes from now on; :meth:`release` has to follow.
+
+        Raises:
+            Overloaded: too many requests.
+        """
+        admission.enter()
+        self._admission = admission
 
     def feed(self, chunk: bytes) -> None:
         """Take a part of the body.
@@ -63,14 +69,18 @@ class Exchange(RequestResponseCycle):
             raise BodyTooLarge(f"The body may have {self._body_limit} bytes.")
         if self._admission is not None:
             self._admission.hold(len(chunk))
+        if self._held == 0:
+            self.request.body = chunk  # most bodies come in one part, which is taken as it is
+        else:
+            # A list would need many times the memory that was counted if the chunks had two bytes each.
+            self._rest += chunk
         self._held = held
-        self._parts.append(chunk)
 
     def complete(self) -> None:
         """Put the body together: all of it has arrived."""
-        parts = self._parts
-        self.request.body = parts[0] if len(parts) == 1 else b"".join(parts)
-        self._parts = []
+        if self._rest:
+            self.request.body += self._rest
+            self._rest = bytearray()
 
     def release(self) -> None:
         """Give back what is counted for it; further calls do nothing."""
@@ -81,6 +91,6 @@ class Exchange(RequestResponseCycle):
 
 def answered() -> Exchange:
     """An exchange that is over: what a connection starts from, so that there is always one before the next."""
-    exchange = Exchange(Request("-", "", b"", {}, b"", ""), None, keep_alive=True, body_limit=0, admission=None)
+    exchange = Exchange(Request("-", "", b"", {}, b"", ""), None, keep_alive=True, body_limit=0)
     exchange.response_complete = True
     return exchange

@@ -56,7 +56,8 @@ def framing(headers: Mapping[bytes, bytes], repeated: frozenset[bytes], http_ver
     expect = headers.get(b"expect")
     if expect is not None and expect.lower() != b"100-continue":
         raise MalformedRequest("The only Expect is 100-continue.")
-    return Framing(int(length) if length is not None else None, expect is not None)
+    # RFC 9110 section 10.1.1: HTTP/1.0 knows no interim answers.
+    return Framing(int(length) if length is not None else None, expect is not None and http_version != "1.0")
 
 
 def _check_host(host: bytes | None, http_version: str) -> None:
@@ -81,15 +82,20 @@ def target(url: bytes) -> tuple[str, bytes]:
     """The decoded path and the raw query of a request target.
 
     Raises:
-        MalformedRequest: not a path, not ASCII, or not UTF-8 behind its percent-encoding.
+        MalformedRequest: not a path, not ASCII, not UTF-8 behind its percent-encoding, or with an encoded slash: a
+            proxy that guards paths does not take it for a slash (RFC 3986 section 2.2).
     """
     try:
         parsed = httptools.parse_url(url)
         path = (parsed.path or b"").decode("ascii")
         if "%" in path:
+            if "%2f" in path.lower():
+                raise MalformedRequest("The path of a request target has no encoded slashes.")
             path = unquote(path, errors="strict")
     except (httptools.HttpParserInvalidURLError, UnicodeDecodeError):
         raise MalformedRequest("The request target is not valid.") from None
+    if parsed.schema not in {None, b"http", b"https"} or b"#" in url:
+        raise MalformedRequest("The request target is of HTTP and has no fragment.")
     if not path.startswith("/") or "\x00" in path:
         raise MalformedRequest("The request target is not a path.")
     return path, parsed.query or b""

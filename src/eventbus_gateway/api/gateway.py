@@ -79,8 +79,7 @@ class Gateway:
         except GatewayError as error:
             answer = problem(error, request.path, _outcome(error, match))
         except Exception as error:  # noqa: BLE001 - the rim of a request: whatever fails in it must not end the connection
-            _log_failure(error, request.request_id)
-            internal = InternalError("The gateway failed; the request id finds the reason in its log.")
+            internal = failure(error, request.request_id)
             answer = problem(internal, request.path, _outcome(internal, match))
         self.finish(request, answer, match.route.template if match is not None else "unmatched", started)
         return answer
@@ -147,7 +146,9 @@ def _line(request: Request, answer: Answer, route: str, seconds: float) -> bytes
     )
 
 
-def _log_failure(error: Exception, request_id: str) -> None:
+def failure(error: BaseException, request_id: str) -> InternalError:
+    """Log an exception that nobody expected, and what to tell the caller about it."""
     # The exception's text can hold a payload, so only its type and its place are told.
     places = [f"{frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)]
     _logger.error("request %s failed with %s at %s", request_id, type(error).__name__, " < ".join(reversed(places)))
+    return InternalError("The gateway failed; the request id finds the reason in its log.")

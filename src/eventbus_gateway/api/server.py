@@ -35,6 +35,7 @@ class Server(uvicorn.Server):
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         # uvicorn would end the process where it cannot listen; bound here, that is an OSError for the caller.
         self._socket = socket.create_server((host, port), family=family, backlog=_BACKLOG)
+        self._edge = edge
         self._listening = asyncio.Event()
         super().__init__(
             uvicorn.Config(
@@ -67,6 +68,11 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self._listening.set()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        if self._edge is not None:
+            self._edge.is_draining = True
+        await super().shutdown(sockets)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -28,6 +28,7 @@ class TimedConnection(HttpToolsProtocol):
         super().__init__(config, server_state, app_state, **rest)
         self._edge = edge
         self.deadline = math.inf
+        self.flush_deadline = math.inf
         self._on_expiry: Callable[[], None] = self._close
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -37,22 +38,30 @@ class TimedConnection(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._edge.connections.discard(self)
-        self._disarm()
+        self.deadline = self.flush_deadline = math.inf
         super().connection_lost(exc)
 
     def pause_writing(self) -> None:
         # A caller that does not read its answers may not send further requests either.
         super().pause_writing()
         self.flow.pause_reading()
-        self._arm(self._edge.http.idle_timeout_seconds, self.transport.abort)
+        self._bound_flush()
+
+    def _bound_flush(self) -> None:
+        http = self._edge.http
+        seconds = http.linger_seconds if self._edge.is_draining else http.idle_timeout_seconds
+        self.flush_deadline = self._edge.now + seconds
 
     def resume_writing(self) -> None:
         super().resume_writing()
-        self.flow.resume_reading()
-        self._settle()
+        if not self.transport.is_closing():
+            self.flush_deadline = math.inf
 
     def expire(self) -> None:
         """Act on the deadline that has passed."""
+        if self.flush_deadline < self._edge.now:
+            self.transport.abort()
+            return
         self._disarm()
         self._on_expiry()
 
@@ -64,11 +73,9 @@ class TimedConnection(HttpToolsProtocol):
         self.deadline = math.inf
 
     def _close(self) -> None:
+        # The transport writes what is left before it closes, however long the caller does not read.
         self.transport.close()
-
-    def _settle(self) -> None:
-        """Wait for the next request where nothing is under way."""
-        self._arm(self._edge.http.idle_timeout_seconds, self._close)
+        self.flush_deadline = self._edge.now + self._edge.http.linger_seconds
 
     def _linger(self) -> None:
         """Drop what still arrives for a while: closing at once would reset the connection under the answer."""

@@ -36,13 +36,13 @@ class Counter:
 
     def add(self, labels: tuple[str, ...] = (), amount: float = 1.0) -> None:
         """Count ``amount`` more under these label values."""
-        values = self.values
-        if labels in values:
-            values[labels] += amount
-        elif len(values) < self._max_series:
-            values[labels] = amount
-        else:
-            values[self._other] = values.get(self._other, 0.0) + amount
+        try:
+            self.values[labels] += amount
+        except KeyError:
+            known = len(self.values) < self._max_series
+            self.values[labels if known else self._other] = amount + (
+                0.0 if known else self.values.get(self._other, 0.0)
+            )
 
     def collect(self) -> Metric:
         family = CounterMetricFamily(self.name, self.help, labels=self.labels)

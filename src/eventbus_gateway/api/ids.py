@@ -1,6 +1,6 @@
 """Identifiers and times that the gateway fills in."""
 
-import secrets
+import os
 import time
 from collections.abc import Callable
 
@@ -35,11 +35,12 @@ class IdSource:
 
     def _begin(self, millisecond: int) -> None:
         digits = f"{millisecond & 0xFFFF_FFFF_FFFF:012x}"
+        random = int.from_bytes(os.urandom(10), "big")
         # The variant's two top bits are 10 (section 4.1), which leaves 8, 9, a or b for its digit.
-        random = f"7{secrets.randbits(12):03x}-{secrets.randbits(14) | 0x8000:04x}"
-        self._head = f"{digits[:8]}-{digits[8:]}-{random}-"
+        head = f"7{random & 0xFFF:03x}-{random >> 12 & 0x3FFF | 0x8000:04x}"
+        self._head = f"{digits[:8]}-{digits[8:]}-{head}-"
         self._millisecond = millisecond
-        self._node = min(secrets.randbits(_NODE_BITS), (1 << _NODE_BITS) - _ROOM)
+        self._node = min(random >> 32, (1 << _NODE_BITS) - _ROOM)
 
 
 class Timestamps:

@@ -139,6 +139,8 @@ class RecordBuilder:
         self._ids = ids if ids is not None else IdSource(now_ns)
         self._now_ns = now_ns
         self._timestamps = Timestamps()
+        self._millisecond = -1
+        self._now = b""
         self._layouts: dict[tuple[str, str], Layout] = {}
 
     def for_request(
@@ -156,8 +158,12 @@ class RecordBuilder:
         The result raises what :meth:`Layout.record` raises.
         """
         layout = self._layout(topic, value, key, request.principal.name)
-        trace = trace_headers(request.headers)
-        now = self._timestamps(self._now_ns() // 1_000_000).encode()
+        trace = trace_headers(request.headers) if b"traceparent" in request.headers else []
+        millisecond = self._now_ns() // 1_000_000
+        if millisecond != self._millisecond:
+            self._millisecond = millisecond
+            self._now = self._timestamps(millisecond).encode()
+        now = self._now
         correlation_id = request.request_id.encode()
         shared, shared_size = layout.headers(attributes, now, correlation_id, trace)
         shared_id = attributes.get("id")

@@ -327,7 +327,7 @@ def test_every_outcome_is_counted_for_its_topic() -> None:
 
 def test_a_body_beyond_its_media_types_limit_is_refused() -> None:
     bounds = PublishSettings(max_event_bytes=1_024, max_batch_bytes=4_096)
-    with served(way="asgi", publish=bounds, topics={"appointments": TopicSettings(format="json")}) as gateway:
+    with served(way="uvicorn", publish=bounds, topics={"appointments": TopicSettings(format="json")}) as gateway:
         body = b'"' + b"x" * 2_000 + b'"'
         document = problem(publish(gateway, "appointments", body), 413, "body_too_large")
         assert document["outcome"] == "not_stored"

@@ -112,6 +112,11 @@ class Served:
         if self._server is not None:
             self._server.should_exit = True
 
+    def ended(self, within: float) -> bool:
+        """Whether it has stopped within so many seconds."""
+        self._thread.join(within)
+        return not self._thread.is_alive()
+
     def call(self, work: Callable[[], Any]) -> Any:
         """Run something on the gateway's event loop and wait for its result."""
         assert self._loop is not None

@@ -58,6 +58,7 @@ class Connection(ReceivingConnection):
         self._incoming: Exchange | None = None
         self.cycle = answered()
         self._before: RequestResponseCycle = self.cycle
+        self._serving: RequestResponseCycle = self.cycle
         self._owes_continue = False  # to a caller whose request waits behind another
         self._is_stalled = False  # queued requests wait until the caller reads earlier answers
         self._is_turned_away = False
@@ -79,6 +80,9 @@ class Connection(ReceivingConnection):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._edge.turned_away -= self._is_turned_away
+        # uvicorn tells the newest request only, and an older one would write to a transport that is gone.
+        self._serving.disconnected = True
+        self._serving.message_event.set()
         if self._incoming is not None:
             self._incoming.release()
         for waiting, _ in self.pipeline:
@@ -195,6 +199,7 @@ class Connection(ReceivingConnection):
             self._start_asgi_task(exchange, self.app)
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self._serving = cycle
         if not isinstance(cycle, Exchange):
             super()._start_asgi_task(cycle, app)
         elif cycle.refusal is not None:

@@ -1,12 +1,15 @@
 """Several real brokers that replicate to each other."""
 
 import atexit
+import contextlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
+from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._metadata import PartitionMetadata
 from confluent_kafka.cimpl import NewTopic
 from tests.broker.process import READY_SECONDS, Broker, admin_client, create_topic, new_node
 
@@ -71,8 +74,12 @@ class BrokerCluster:
 
     def leader(self, topic: str, partition: int = 0) -> Broker:
         """The broker that leads a partition now."""
-        found = self.admin.list_topics(topic=topic, timeout=10).topics[topic].partitions[partition].leader
+        found = self._until(topic, lambda partitions: partitions[partition].leader >= 0)[partition].leader
         return next(broker for broker in self.brokers if broker.node.id == found)
+
+    def wait_moved(self, topic: str, former: Broker) -> None:
+        """Block until every partition of the topic has a leader, and another one than this."""
+        self._until(topic, lambda partitions: all(p.leader not in {former.node.id, -1} for p in partitions.values()))
 
     def wait_ready(self) -> None:
         """Block until every running broker answers."""
@@ -81,17 +88,24 @@ class BrokerCluster:
                 broker.wait_ready()
 
     def wait_in_sync(self, topic: str) -> None:
-        """Block until every replica of the topic has caught up.
+        """Block until every replica of the topic has caught up."""
+        size = len(self.brokers)
+        self._until(topic, lambda partitions: all(len(p.isrs) == size and p.leader >= 0 for p in partitions.values()))
+
+    def _until(self, topic: str, condition: Callable[[Mapping[int, PartitionMetadata]], bool]) -> dict[int, Any]:
+        """Read a topic's partitions until they are as they should be.
 
         Raises:
-            RuntimeError: one did not in time.
+            RuntimeError: they are not in time.
         """
         deadline = time.monotonic() + READY_SECONDS
         while time.monotonic() < deadline:
-            partitions = self.admin.list_topics(topic=topic, timeout=10).topics[topic].partitions.values()
-            if all(len(p.isrs) == len(self.brokers) and p.leader >= 0 for p in partitions):
-                return
-        raise RuntimeError("a replica does not catch up")
+            # The broker that is asked may be the one that hangs.
+            with contextlib.suppress(KafkaException):
+                partitions = self.admin.list_topics(topic=topic, timeout=5).topics[topic].partitions
+                if partitions and condition(partitions):
+                    return dict(partitions)
+        raise RuntimeError("the partitions do not get where they should be")
 
     def close(self) -> None:
         """Kill all brokers and remove their data; safe to call again."""

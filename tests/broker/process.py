@@ -257,6 +257,7 @@ def admin_client(bootstrap: str) -> AdminClient:
     config: dict[str, Any] = {
         "bootstrap.servers": bootstrap,
         "reconnect.backoff.ms": 50,
+        "socket.timeout.ms": 3_000,
         "reconnect.backoff.max.ms": 200,
         "log_level": 0,
         "error_cb": lambda error: None,

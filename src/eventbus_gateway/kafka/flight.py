@@ -15,6 +15,10 @@ from eventbus_gateway.kafka.verdicts import LOST, TIMED_OUT, judge, spoils_its_b
 UNUSABLE = (ValueError, TypeError)
 """What ``size_of`` raises for a record that must not reach the client."""
 
+UNTOLD = -1
+"""Offset of a record that is stored at a place that nobody told: its acknowledgement was lost, and librdkafka knows
+that it is there from the acknowledgement of a later batch of the partition. Java's clients use the same number."""
+
 _new = tuple.__new__
 
 
@@ -122,8 +126,9 @@ class Single:
         if flight.pending.pop(self, self) is not None:
             flight.late.pop(self, None)
         if not self.future.done():
-            receipt = (message.partition(), message.offset(), message.timestamp()[1])
-            self.future.set_result([_new(Stored, receipt)])
+            offset = message.offset()
+            place = (message.partition(), UNTOLD if offset is None else offset, message.timestamp()[1])
+            self.future.set_result([_new(Stored, place)])
 
     def answer(self, missing: Unknown) -> None:
         """Answer without a report."""
@@ -178,8 +183,9 @@ class Batch:
     def delivered(self, index: int, error: KafkaError | None, message: Message | None) -> None:
         """librdkafka's report on one record."""
         if error is None and message is not None:
-            receipt = (message.partition(), message.offset(), message.timestamp()[1])
-            self.outcomes[index] = _new(Stored, receipt)
+            offset = message.offset()
+            place = (message.partition(), UNTOLD if offset is None else offset, message.timestamp()[1])
+            self.outcomes[index] = _new(Stored, place)
         elif error is not None:
             self._failed(index, error)
         self.remaining -= 1

@@ -9,7 +9,7 @@ from confluent_kafka import KafkaError, KafkaException, Message
 from confluent_kafka._types import HeadersType
 
 from eventbus_gateway.kafka.client import NOT_TAKEN, Client
-from eventbus_gateway.kafka.flight import Batch
+from eventbus_gateway.kafka.flight import UNTOLD, Batch
 from eventbus_gateway.kafka.records import Outcome, Record, Stored, Unknown
 from eventbus_gateway.kafka.second_try import HELD, overtaken_keys
 from eventbus_gateway.kafka.verdicts import LOST, judge, not_taken
@@ -85,7 +85,7 @@ class Isolation:
                 future.set_result(judge(error, disturbed=self._disturbed_at >= sent_at))
             else:
                 partition, offset, (_, timestamp) = message.partition(), message.offset(), message.timestamp()
-                future.set_result(Stored(partition or 0, offset or 0, timestamp))
+                future.set_result(Stored(partition or 0, UNTOLD if offset is None else offset, timestamp))
 
         if client is not self._client:
             return HELD

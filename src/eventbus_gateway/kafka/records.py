@@ -26,7 +26,8 @@ class Stored(NamedTuple):
 
     Args:
         partition: where it is.
-        offset: its position there.
+        offset: its position there; -1 where Kafka confirmed the record without telling its position, which can
+            happen when an acknowledgement was lost with a broker.
         timestamp: milliseconds since the epoch that the log shows for it.
     """
 

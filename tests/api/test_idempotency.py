@@ -56,6 +56,17 @@ def test_other_attributes_under_the_same_key_are_refused(gateway: Served, key: s
     problem(publish(gateway, "notes", {}, idempotency_key=key), 422, "idempotency_key_reused")
 
 
+def test_another_reading_of_the_same_body_under_the_same_key_is_refused(gateway: Served, key: str) -> None:
+    event = {"id": "x", "count": 1}
+    assert publish(gateway, "versioned", event, idempotency_key=key).status_code == 201
+    for answer in (
+        publish(gateway, "versioned", event, schema_version="2", idempotency_key=key),
+        publish(gateway, "versioned", event, NDJSON, idempotency_key=key),
+        publish(gateway, "versioned", event, content_encoding="identity", idempotency_key=key),
+    ):
+        problem(answer, 422, "idempotency_key_reused")
+
+
 def test_headers_that_change_with_every_try_do_not_matter(gateway: Served, key: str) -> None:
     parents = [f"00-{number:032x}-{number:016x}-01" for number in (1, 2)]
     for parent in parents:

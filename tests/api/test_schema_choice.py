@@ -1,8 +1,26 @@
 """Which schema a record is encoded with."""
 
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
 import pytest
-from tests.api.publishing import JSON, NDJSON, faults, lines, problem, publish, stored
+from tests.api.publishing import JSON, NDJSON, TOPICS, faults, kafka, lines, problem, publish, registry, stored
 from tests.serving import Served
+
+from eventbus_gateway.api.http import Answer, Request
+from eventbus_gateway.api.publish import Publish
+from eventbus_gateway.api.records import RecordBuilder
+from eventbus_gateway.api.settings import PublishSettings, TopicSettings
+from eventbus_gateway.api.topics import Topics
+from eventbus_gateway.auth.limits import EventLimits
+from eventbus_gateway.errors import InvalidEvent
+from eventbus_gateway.schemas.cache import Schemas
+from eventbus_gateway.schemas.folder import FolderRegistry
+from eventbus_gateway.schemas.registry import RegisteredSchema
+from eventbus_gateway.schemas.settings import RegistrySettings
+from eventbus_gateway.telemetry import Metrics
 
 FIRST = {"id": "x"}
 SECOND = {"id": "x", "count": 1}
@@ -68,3 +86,95 @@ def test_a_topic_can_speak_the_json_encoding_of_avro(gateway: Served) -> None:
 def test_the_key_is_encoded_with_the_latest_key_schema_whatever_the_request_chooses(gateway: Served) -> None:
     event = {"id": {"tenant": "t", "count": 3}, "count": 1}
     assert publish(gateway, "compound", event, schema_version="1").status_code == 201
+
+
+# A version that was registered a moment ago
+
+
+class GrowingRegistry(FolderRegistry):
+    """Shows versions up to a bound that a test moves."""
+
+    bound = 1
+
+    async def latest(self, subject: str) -> RegisteredSchema:
+        return await self.version(subject, self.bound)
+
+
+class Publishing:
+    """A publish handler whose schemas are as old as a test says.
+
+    Args:
+        folder: where the schemas are written to.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        registry(folder)
+        self.registry = GrowingRegistry(folder)
+        self.kafka = kafka()
+        self.now = 0.0
+        self._schemas = Schemas(self.registry, RegistrySettings(), clock=lambda: self.now)
+        topics = Topics(self.kafka, TOPICS, TopicSettings())
+        builder = RecordBuilder(1_000_000)
+        limits = EventLimits(None, 1)
+        self._handler = Publish(topics, self._schemas, self.kafka, limits, PublishSettings(), builder, Metrics())
+
+    async def publish(self, topic: str, event: object, **headers: str) -> Answer:
+        """Publish, and let the registry be asked again next time."""
+        sent = {name.replace("_", "-").encode(): value.encode() for name, value in headers.items()}
+        body = json.dumps(event).encode()
+        request = Request("POST", "/", b"", {b"content-type": b"application/json"} | sent, body, "r-1")
+        request.params = {"topic": topic}
+        self.now += 10
+        return await self._handler(request)
+
+    async def aclose(self) -> None:
+        await self._schemas.aclose()
+
+
+def _with_growing(folder: Path, work: Callable[[Publishing], Awaitable[None]]) -> None:
+    async def run() -> None:
+        publishing = Publishing(folder)
+        try:
+            await work(publishing)
+        finally:
+            await publishing.aclose()
+
+    asyncio.run(run())
+
+
+def test_an_event_of_a_version_that_was_just_registered_is_taken(tmp_path: Path) -> None:
+    async def work(publishing: Publishing) -> None:
+        first = await publishing.publish("versioned", FIRST)
+        with pytest.raises(InvalidEvent):
+            await publishing.publish("versioned", SECOND)
+        publishing.registry.bound = 2
+        second = await publishing.publish("versioned", SECOND)
+        assert (first.status, second.status) == (201, 201)
+        assert json.loads(first.body)["schemaId"] != json.loads(second.body)["schemaId"]
+        records = publishing.kafka.records("versioned")
+        assert [record.value[5:] for record in records] == [b"\x02x", b"\x02x\x02"]
+
+    _with_growing(tmp_path, work)
+
+
+def test_an_event_that_fits_no_version_gets_the_faults_against_the_newest(tmp_path: Path) -> None:
+    async def work(publishing: Publishing) -> None:
+        await publishing.publish("versioned", FIRST)
+        publishing.registry.bound = 2
+        with pytest.raises(InvalidEvent, match="Second") as refused:
+            await publishing.publish("versioned", {"id": 1})
+        assert {fault.pointer for fault in refused.value.faults} == {"/id", "/count"}
+
+    _with_growing(tmp_path, work)
+
+
+def test_a_chosen_version_is_not_replaced_by_a_newer_one(tmp_path: Path) -> None:
+    async def work(publishing: Publishing) -> None:
+        publishing.registry.bound = 2
+        with pytest.raises(InvalidEvent):
+            await publishing.publish("versioned", SECOND, schema_version="1")
+        with pytest.raises(InvalidEvent):
+            await publishing.publish("pinned", SECOND)
+        assert publishing.kafka.logs == {}
+
+    _with_growing(tmp_path, work)

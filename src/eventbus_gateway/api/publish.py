@@ -63,7 +63,6 @@ class Publish:
         limits: what the caller may publish.
         settings: bounds.
         builder: makes records of drafts.
-        window: remembered idempotency keys.
         metrics: where outcomes are counted.
     """
 
@@ -261,7 +260,6 @@ def _fingerprint(request: Request) -> bytes:
     parts: Sequence[bytes] = [
         *(headers.get(name, b"") for name in _FINGERPRINTED),
         *(b"%s:%s" % item for item in sorted(headers.items()) if item[0].startswith(b"ce-")),
-        request.query,
         request.body,
     ]
     digest = hashlib.sha256()

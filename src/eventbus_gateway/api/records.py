@@ -21,8 +21,8 @@ _FILLED = frozenset({"specversion", "id", "source", "type", "time", "correlation
 # What Kafka adds around a record in a batch (KIP-98), so that the largest allowed one still fits.
 _OVERHEAD = 128
 _MAX_LAYOUTS = 1_024
-# Each header has the lengths of its name and of its value in front of them, as varints of two bytes at the most.
-_HEADER_OVERHEAD = 4
+# Each header has the lengths of its name and of its value in front of them, as varints of two and of three bytes.
+_HEADER_OVERHEAD = 5
 _FILLED_OVERHEAD = len("ce_time") + len("ce_correlationid") + 2 * _HEADER_OVERHEAD
 _NO_KEY = "is missing, it is the key of the event"
 

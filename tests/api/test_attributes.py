@@ -2,6 +2,7 @@
 
 import pytest
 from tests.api.publishing import (
+    APPOINTMENT,
     CLOUDEVENT,
     CLOUDEVENTS,
     JSON,
@@ -199,3 +200,20 @@ def test_an_envelope_that_is_no_object_is_refused(gateway: Served) -> None:
 def test_too_many_attributes_are_refused(gateway: Served) -> None:
     many = cloudevent({}, **{f"a{index}": "x" for index in range(100)})
     assert faults(publish(gateway, "notes", many, CLOUDEVENT), 400, "invalid_attribute").keys() == {""}
+
+
+# What is easily mixed up
+
+
+@pytest.mark.parametrize(("media", "pointer"), [(CLOUDEVENT, "/data"), (CLOUDEVENTS, "/0/data")])
+def test_data_without_its_envelope_is_told_how_to_go(gateway: Served, media: str, pointer: str) -> None:
+    answer = publish(gateway, "notes", [{"id": "x"}] if media == CLOUDEVENTS else {"id": "x"}, media)
+    found = faults(answer, *((422, "invalid_event") if media == CLOUDEVENTS else (400, "invalid_attribute")))
+    assert "application/json" in found[pointer]
+
+
+def test_an_envelope_without_its_media_type_is_told_how_to_go(gateway: Served) -> None:
+    wrong = publish(gateway, "appointments", cloudevent(APPOINTMENT))
+    assert CLOUDEVENT in problem(wrong, 422, "invalid_event")["detail"]
+    other = publish(gateway, "appointments", {"data": 1})
+    assert CLOUDEVENT not in problem(other, 422, "invalid_event")["detail"]

@@ -147,8 +147,21 @@ def test_a_partitionkey_header_that_does_not_fit_the_key_schema_is_named(
 
 def test_faults_of_the_data_and_of_the_partitionkey_are_told_at_once(gateway: Served) -> None:
     body = cloudevent({"id": {"tenant": "t", "count": 1}, "count": "many"}, partitionkey="one")
-    found = faults(publish(gateway, "compound", body, CLOUDEVENT))
-    assert found.keys() == {"/data/count", "/partitionkey"}
+    answer = publish(gateway, "compound", body, CLOUDEVENT)
+    assert faults(answer).keys() == {"/data/count", "/partitionkey"}
+    assert "Its key has faults, too." in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("data", [[APPOINTMENT], "text", None])
+def test_data_that_is_no_object_is_not_also_told_to_have_no_key(gateway: Served, data: object) -> None:
+    answer = publish(gateway, "appointments", data)
+    assert faults(answer).keys() == {""}
+    assert "key" not in answer.json()["detail"]
+
+
+def test_a_field_that_is_missing_is_told_once_though_it_is_the_key(gateway: Served) -> None:
+    without = {name: value for name, value in APPOINTMENT.items() if name != "appointmentId"}
+    assert faults(publish(gateway, "appointments", without)).keys() == {"/appointmentId"}
 
 
 def _status(media: str) -> tuple[int, str]:

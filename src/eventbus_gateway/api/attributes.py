@@ -35,6 +35,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]").search
 _TRACEPARENT = re.compile(rb"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}").fullmatch
 _JSON_MEDIA = re.compile(r"application/([a-z0-9.+-]+\+)?json\s*(;.*)?", re.IGNORECASE).fullmatch
 
+_BARE = "is missing; data without an envelope is sent as application/json or application/x-ndjson"
 _EXPECTED = "expected a string, a boolean or an integer of 32 bits"
 
 Attributes = dict[str, str]
@@ -88,7 +89,8 @@ def from_envelope(envelope: Mapping[str, Any], max_count: int, max_bytes: int) -
     if envelope.get("data_base64") is not None:
         faults.append(Fault("/data_base64", "binary data is not supported, send JSON in data"))
     elif "data" not in envelope:
-        faults.append(Fault("/data", "is missing"))
+        is_bare = envelope.get("specversion") is None
+        faults.append(Fault("/data", _BARE if is_bare else "is missing"))
     if envelope.get("specversion") is None:
         faults.append(Fault("/specversion", "is missing, expected 1.0"))
     content = envelope.get("datacontenttype")

@@ -118,7 +118,7 @@ def lines(body: bytes, settings: PublishSettings) -> Iterator[Draft]:
             _check_values(line, settings)
             data = loads(line)
         except orjson.JSONDecodeError:
-            yield Draft(None, line, faults=(Fault("", "expected one JSON value on the line"),))
+            yield Draft(None, line, faults=(Fault("", "expected one whole JSON value on this line"),))
         except BodyTooLarge as error:
             yield Draft(None, line, faults=(Fault("", error.detail),))
         else:

@@ -24,6 +24,7 @@ _MAX_LAYOUTS = 1_024
 # Each header has the lengths of its name and of its value in front of them, as varints of two and of three bytes.
 _HEADER_OVERHEAD = 5
 _FILLED_OVERHEAD = len("ce_time") + len("ce_correlationid") + 2 * _HEADER_OVERHEAD
+_ENVELOPE = {"specversion", "data"}
 _NO_KEY = "is missing, it is the key of the event"
 
 
@@ -204,15 +205,25 @@ def _refusal(draft: Draft, errors: Sequence[EventError]) -> EventError:
     """All faults of an event at once, each with its pointer from the event's own place; one per place in the data."""
     has_envelope = draft.attributes is not None
     faults: list[Fault] = []
-    told: set[str] = set()
+    told: list[str] = []
     for error in errors:
         if isinstance(error, InvalidAttribute):
             faults += error.faults if has_envelope else in_headers(error.faults)
         else:
-            new = [fault for fault in error.faults if fault.pointer not in told]
-            told.update(fault.pointer for fault in new)
+            new = [fault for fault in error.faults if not _is_told(fault.pointer, told)]
             faults += _below(new, "/data") if has_envelope else new
-    return type(errors[0])(errors[0].detail, faults)
+            told = [fault.pointer for fault in new]
+    detail = errors[0].detail
+    if len(faults) > len(errors[0].faults):
+        detail += " Its key has faults, too."
+    if not has_envelope and isinstance(draft.data, dict) and draft.data.keys() >= _ENVELOPE:
+        detail += " It looks like a CloudEvent in an envelope, whose Content-Type is application/cloudevents+json."
+    return type(errors[0])(detail, faults)
+
+
+def _is_told(pointer: str, told: Iterable[str]) -> bool:
+    """Whether a fault is known at this place or around it: what is no object has no key either."""
+    return any(pointer == known or pointer.startswith(f"{known}/") for known in told)
 
 
 def _size(headers: Headers) -> int:

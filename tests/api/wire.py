@@ -273,7 +273,8 @@ def at_rest(gateway: Served) -> bool:
 
 def connections(gateway: Served) -> list[Connection]:
     """The gateway's side of all connections."""
-    return [found for found in gateway.edge.connections if isinstance(found, Connection)]
+    found = gateway.call(lambda: list(gateway.edge.connections))
+    return [connection for connection in found if isinstance(connection, Connection)]
 
 
 def in_work(gateway: Served, requests: int) -> bool:

@@ -12,6 +12,7 @@ from eventbus_gateway.api.timed import TimedConnection
 from eventbus_gateway.errors import GatewayError, HeadersTooLarge, MalformedRequest, RequestTimeout
 
 _HEADER_OVERHEAD = len(b": \r\n")
+_WHITE_SPACE = (b" ", b"\t")
 
 
 class ReceivingConnection(TimedConnection):
@@ -71,7 +72,11 @@ class ReceivingConnection(TimedConnection):
         if not self._in_head:
             raise MalformedRequest("Trailers are not supported.")
         self._count_head(len(name) + len(value) + _HEADER_OVERHEAD)
-        self.headers.append((name.lower(), value))
+        name = name.lower()
+        if value.endswith(_WHITE_SPACE) and name != b"transfer-encoding":
+            # It is no part of the value (RFC 9112 section 5.1), but the parser knows "chunked" only without it.
+            value = value.rstrip(b" \t")
+        self.headers.append((name, value))
         if len(self.headers) > self._edge.http.max_headers:
             raise self._head_too_large()
 

@@ -1,6 +1,5 @@
 """Identifiers and times that the gateway fills in."""
 
-import itertools
 import time
 import uuid
 from datetime import UTC, datetime, timedelta

@@ -5,6 +5,7 @@ Every record's value is unique, so each line of the books can be looked up in th
 """
 
 import asyncio
+import contextlib
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from itertools import count
@@ -91,7 +92,8 @@ class Ledger:
             self._progress.set()
             if any(type(outcome) is NotStored for outcome in outcomes):
                 # As a caller would that reads Retry-After, only sooner.
-                await asyncio.wait([asyncio.ensure_future(self._stop.wait())], timeout=0.02)
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._stop.wait(), 0.02)
 
     def _record(self, key: bytes, number: int) -> Record:
         value = b"%s#%08d" % (key, number)

@@ -8,8 +8,8 @@ from confluent_kafka import Producer
 from tests.kafka.support import producing, read_log
 
 from eventbus_gateway.kafka.cluster import Cluster, TopicInfo
-from eventbus_gateway.kafka.embedded import EmbeddedKafka
-from eventbus_gateway.kafka.records import Record, Stored
+from eventbus_gateway.kafka.embedded import EmbeddedKafka, EmbeddedSink
+from eventbus_gateway.kafka.records import NotStored, Outcome, Record, Stored
 from eventbus_gateway.kafka.settings import KafkaSettings
 
 
@@ -38,6 +38,28 @@ def test_what_the_producer_stores_another_process_reads() -> None:
     with EmbeddedKafka({"t": 2}) as kafka:
         asyncio.run(run(kafka.bootstrap))
         subprocess.run([sys.executable, "-c", code, kafka.bootstrap], check=True, timeout=60)
+
+
+def test_its_receipts_have_the_time_that_the_log_shows() -> None:
+    async def run(bootstrap: str) -> list[Outcome]:
+        async with producing(bootstrap) as sink:
+            embedded = EmbeddedSink(sink)
+            embedded.send("t", [Record(None, b"given up", [])]).cancel()
+            return await embedded.send("t", [Record(None, b"1", []), Record(None, b"2", [("\ud800", b"")])])
+
+    with EmbeddedKafka({"t": 1}) as kafka:
+        outcomes = asyncio.run(run(kafka.bootstrap))
+        assert [type(outcome) for outcome in outcomes] == [NotStored, NotStored]
+
+        async def again() -> list[Outcome]:
+            async with producing(kafka.bootstrap) as sink:
+                return await EmbeddedSink(sink).send("t", [Record(None, b"1", [])])
+
+        (outcome,) = asyncio.run(again())
+        assert isinstance(outcome, Stored)
+        logged = read_log(kafka.bootstrap, "t")[-1]
+        assert logged.offset == outcome.offset
+        assert abs(logged.timestamp - outcome.timestamp) < 1_000
 
 
 def test_two_of_them_are_independent_and_closing_twice_is_harmless() -> None:

@@ -5,6 +5,7 @@ import random
 from typing import Any
 
 import pytest
+from confluent_kafka import KafkaError
 from confluent_kafka.admin._acl import AclBinding, AclBindingFilter, AclOperation, AclPermissionType
 from confluent_kafka.admin._resource import ResourcePatternType, ResourceType
 from tests.broker import Broker, Node, free_port
@@ -16,7 +17,9 @@ from eventbus_gateway.errors import (
     InternalError,
     KafkaUnavailable,
     NotAttempted,
+    OutcomeUnknown,
     Overloaded,
+    QuotaExceeded,
     RecordRefused,
     ShuttingDown,
     TopicUnavailable,
@@ -25,7 +28,7 @@ from eventbus_gateway.errors import (
 from eventbus_gateway.kafka.embedded import EmbeddedKafka
 from eventbus_gateway.kafka.events import ProducerStatus
 from eventbus_gateway.kafka.producer import KafkaProducer
-from eventbus_gateway.kafka.records import NotStored, Outcome, Record, Stored, Unknown
+from eventbus_gateway.kafka.records import NotStored, Outcome, Record, RecordSink, Stored, Unknown
 from eventbus_gateway.kafka.settings import KafkaSettings
 
 OUT_OF_ORDER_SEQUENCE_NUMBER = 45
@@ -180,6 +183,30 @@ def test_at_the_bound_of_bytes_a_request_is_refused_as_a_whole() -> None:
         assert len(read_log(kafka.bootstrap, "t")) == 1
 
 
+def test_at_the_bound_a_caller_learns_that_a_kafka_quota_is_the_reason() -> None:
+    clock, incidents = FakeClock(), Incidents()
+
+    async def run(bootstrap: str) -> None:
+        settings = {"max_in_flight_records": 1, "linger_ms": 200}
+        async with producing(bootstrap, clock=clock, on_event=incidents, **settings) as sink:
+            waiting = sink.send("t", [Record(None, b"1", [])])
+            sink.throttled(0.0)
+            with pytest.raises(Overloaded):
+                sink.send("t", [Record(None, b"2", [])])
+            sink.throttled(8.0)
+            with pytest.raises(QuotaExceeded) as refusal:
+                sink.send("t", [Record(None, b"2", [])])
+            assert refusal.value.retry_after == 8.0
+            clock.now += 9.0
+            with pytest.raises(Overloaded):
+                sink.send("t", [Record(None, b"2", [])])
+            assert errors(await waiting) == [None]
+        assert incidents.kinds() == ["throttled"]
+
+    with EmbeddedKafka({"t": 1}) as kafka:
+        asyncio.run(run(kafka.bootstrap))
+
+
 def test_a_record_above_the_gateways_limit_keeps_its_whole_request_out() -> None:
     small, large = Record(b"k", b"v", []), Record(b"k", bytes(900), [("h", bytes(200))])
 
@@ -249,6 +276,22 @@ def test_only_the_record_that_is_too_large_for_the_topic_is_refused(broker: Brok
     outcomes = asyncio.run(run())
     assert errors(outcomes) == [None] * 20 + [EventTooLarge] + [None] * 20
     assert [r.value for r in read_log(broker.bootstrap, name)] == [record.value for record in small]
+
+
+def test_behind_a_second_try_without_an_answer_the_rest_of_its_key_stays_out() -> None:
+    records = [Record(key, value, []) for key, value in [(b"a", b"a1"), (b"b", b"b1"), (b"a", b"a2"), (b"b", b"b2")]]
+
+    async def run(kafka: EmbeddedKafka) -> list[Outcome]:
+        async with producing(kafka.bootstrap) as sink:
+            await sink.send("t", [Record(None, b"0", [])])
+            kafka.fail_next_requests(PRODUCE, KafkaError.INVALID_RECORD, KafkaError.REQUEST_TIMED_OUT)
+            return await sink.send("t", records)
+
+    with EmbeddedKafka({"t": 1}) as kafka:
+        outcomes = asyncio.run(run(kafka))
+        assert errors(outcomes) == [OutcomeUnknown, None, NotAttempted, None]
+        assert [type(outcome) for outcome in outcomes] == [Unknown, Stored, NotStored, Stored]
+        assert [r.value for r in read_log(kafka.bootstrap, "t")] == [b"0", b"b1", b"b2"]
 
 
 def test_a_topic_that_is_not_there_is_unknown_and_usable_once_it_exists(broker: Broker) -> None:
@@ -425,5 +468,6 @@ def test_a_configuration_that_librdkafka_refuses_ends_the_start() -> None:
 
 def test_before_the_start_publishes_are_refused() -> None:
     settings: dict[str, Any] = {"bootstrap_servers": "127.0.0.1:1"}
+    sink: RecordSink = KafkaProducer(KafkaSettings(**settings))
     with pytest.raises(KafkaUnavailable):
-        KafkaProducer(KafkaSettings(**settings)).send("t", [Record(None, b"v", [])])
+        sink.send("t", [Record(None, b"v", [])])

@@ -5,10 +5,12 @@ commits work. It keeps at most 5 MiB per partition and nothing across restarts; 
 compaction and no administration.
 """
 
+import asyncio
 import ctypes
 import ctypes.util
 import re
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -16,6 +18,7 @@ from typing import Self
 import confluent_kafka
 
 from eventbus_gateway.errors import InternalError
+from eventbus_gateway.kafka.records import Outcome, Record, RecordSink, Stored
 
 _PRODUCER = 0
 """``RD_KAFKA_PRODUCER``"""
@@ -90,6 +93,39 @@ class EmbeddedKafka:
         if handle is not None:
             self._library.rd_kafka_mock_cluster_destroy(self._cluster)
             self._library.rd_kafka_destroy(handle)
+
+
+class EmbeddedSink:
+    """A sink on the embedded Kafka whose receipts have a time.
+
+    The mock cluster claims that it appended everything in the year 1970; what its log shows is when the record was
+    sent.
+
+    Args:
+        sink: the sink proper.
+        clock: seconds since the epoch.
+    """
+
+    def __init__(self, sink: RecordSink, clock: Callable[[], float] = time.time) -> None:
+        self._sink = sink
+        self._clock = clock
+
+    def send(self, topic: str, records: Sequence[Record]) -> asyncio.Future[list[Outcome]]:
+        """See ``RecordSink.send``."""
+        inner = self._sink.send(topic, records)
+        now = int(self._clock() * 1000)
+        outer: asyncio.Future[list[Outcome]] = inner.get_loop().create_future()
+
+        def pass_on(done: asyncio.Future[list[Outcome]]) -> None:
+            if not outer.done():
+                timed = [
+                    outcome._replace(timestamp=now) if isinstance(outcome, Stored) else outcome
+                    for outcome in done.result()
+                ]
+                outer.set_result(timed)
+
+        inner.add_done_callback(pass_on)
+        return outer
 
 
 def _library() -> ctypes.CDLL:

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import queue
+import select
 import threading
 
 from eventbus_gateway.telemetry import Metrics
@@ -27,6 +28,10 @@ class AccessLog:
         self._lines: list[bytes] = []
         self._waiting = 0
         self._written = 0
+        self._lost = 0  # lines that the thread could not write, of which
+        self._told = 0  # are counted; metrics belong to the event loop
+        self._room = select.poll()
+        self._room.register(descriptor, select.POLLOUT)
         self._blocks: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._drain, name="access-log", daemon=True)
         self._timer: asyncio.TimerHandle | None = None
@@ -52,22 +57,33 @@ class AccessLog:
         self._hand_over()
         self._blocks.put(None)
         self._thread.join(_STOP_SECONDS)
+        self._hand_over()
 
     def _flush(self) -> None:
         self._hand_over()
         self._timer = asyncio.get_running_loop().call_later(_FLUSH_SECONDS, self._flush)
 
     def _hand_over(self) -> None:
+        lost = self._lost
+        if lost > self._told:
+            self._metrics.log_lines_dropped.add((), lost - self._told)
+            self._told = lost
         if self._lines:
             self._blocks.put(b"".join(self._lines))
             self._lines = []
 
     def _drain(self) -> None:
         while (block := self._blocks.get()) is not None:
-            rest = memoryview(block)
-            try:
-                while rest:
-                    rest = rest[os.write(self._descriptor, rest) :]
-            except OSError:
-                pass  # nobody reads the log any more, which is no reason to stop serving
+            self._lost += self._lines_left(block)
             self._written += len(block)
+
+    def _lines_left(self, block: bytes) -> int:
+        rest = memoryview(block)
+        while rest:
+            try:
+                rest = rest[os.write(self._descriptor, rest) :]
+            except BlockingIOError:  # whoever shares the descriptor made it non-blocking
+                self._room.poll()
+            except OSError:
+                return bytes(rest).count(b"\n")  # nobody reads any more, which is no reason to stop serving
+        return 0

@@ -1,0 +1,13 @@
+"""What these tests share beside the brokers: one that they may kill."""
+
+from collections.abc import Iterator
+
+import pytest
+from tests.broker import Broker
+
+
+@pytest.fixture(scope="session")
+def victim() -> Iterator[Broker]:
+    """A broker that tests may stop and kill; each leaves it running."""
+    with Broker() as broker:
+        yield broker

@@ -10,7 +10,7 @@ from eventbus_gateway.kafka.records import NotStored, Record, Stored, Unknown
 FIRST = Record(b"k", b"k#1", [("h", b"1")])
 SECOND = Record(b"k", b"k#2", [("h", b"2")])
 BOOKS = [Entry(FIRST, Stored(0, 0, 5)), Entry(SECOND, Stored(0, 1, 5))]
-LOG = [LoggedRecord(0, 0, 5, *FIRST), LoggedRecord(0, 1, 5, *SECOND)]
+LOG = [LoggedRecord(0, 0, 5, *FIRST[:3]), LoggedRecord(0, 1, 5, *SECOND[:3])]
 
 
 def test_true_books_pass() -> None:
@@ -21,7 +21,7 @@ def test_true_books_pass() -> None:
 
 
 def test_second_copies_are_counted() -> None:
-    assert audit(BOOKS, [*LOG, LoggedRecord(0, 2, 5, *FIRST)]) == 1
+    assert audit(BOOKS, [*LOG, LoggedRecord(0, 2, 5, *FIRST[:3])]) == 1
 
 
 @pytest.mark.parametrize(
@@ -29,8 +29,8 @@ def test_second_copies_are_counted() -> None:
     [
         (BOOKS, LOG[:1], "missing"),
         (BOOKS, [LOG[0], LoggedRecord(0, 1, 5, b"k", b"k#2", [])], "changed"),
-        (BOOKS, [LOG[0], LoggedRecord(0, 2, 5, *SECOND)], "another record"),
-        (BOOKS, [LOG[0], LoggedRecord(1, 1, 5, *SECOND)], "another partition"),
+        (BOOKS, [LOG[0], LoggedRecord(0, 2, 5, *SECOND[:3])], "another record"),
+        (BOOKS, [LOG[0], LoggedRecord(1, 1, 5, *SECOND[:3])], "another partition"),
         (BOOKS, [*LOG, LoggedRecord(0, 2, 5, b"k", b"k#3", [])], "nobody sent"),
         ([BOOKS[0], Entry(SECOND, NotStored(KafkaUnavailable()))], LOG, "not stored is in the log"),
         (

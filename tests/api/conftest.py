@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 from tests.api.publishing import TOPICS, WAYS, kafka, registry
+from tests.api.wire import pool
 from tests.serving import Served, Way, served
 
 from eventbus_gateway.kafka.records import Record
@@ -31,3 +32,10 @@ def gateway(running: Served) -> Served:
     running.kafka.logs = dict[tuple[str, int], list[Record]]()
     running.access.lines = []
     return running
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _pooled() -> Iterator[None]:
+    """Stop what the tests of the edge have shared."""
+    yield
+    pool.close()

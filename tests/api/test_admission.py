@@ -1,5 +1,7 @@
 """The bounds on what is worked on at the same time."""
 
+import tracemalloc
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -79,6 +81,20 @@ def test_a_body_is_put_together_from_its_parts(parts: list[bytes]) -> None:
     assert admission.bytes == len(one.request.body)
     one.release()
     assert (admission.requests, admission.bytes) == (0, 0)
+
+
+def test_a_body_of_tiny_parts_takes_little_more_memory_than_its_bytes() -> None:
+    one = exchange(body_limit=1_000_000)
+    tracemalloc.start()
+    try:
+        for number in range(250_000):
+            one.feed(b"%c%c" % (number % 97, number % 89))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 2_000_000
+    one.complete()
+    assert len(one.request.body) == 500_000
 
 
 def test_a_connection_begins_behind_an_exchange_that_is_over() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
-from tests.api.wire import TARGET, both_ways, calling, edge, get, head, post
+from tests.api.wire import TARGET, TOPIC, both_ways, calling, edge, get, head, post
 from tests.serving import Way
 
 from eventbus_gateway.api.gateway import Gateway
@@ -16,6 +16,7 @@ from eventbus_gateway.api.routes import Router
 from eventbus_gateway.api.table import internal_routes
 from eventbus_gateway.auth.policy import Policy
 from eventbus_gateway.auth.principal import Anonymous
+from eventbus_gateway.kafka.memory import MemoryKafka
 from eventbus_gateway.telemetry import Metrics
 
 
@@ -108,7 +109,7 @@ def _labels(metrics: bytes, name: str) -> Iterator[dict[str, str]]:
 
 @both_ways
 def test_labels_come_from_closed_sets_whatever_callers_send(way: Way) -> None:
-    with edge(way) as gateway:
+    with edge(way, MemoryKafka({TOPIC: 1})) as gateway:
         for request_bytes in HOSTILE:
             with calling(gateway) as caller:
                 caller.ask(request_bytes)

@@ -1,7 +1,6 @@
 """Bytes on a real socket: what the tests of the HTTP edge send and how they read what comes back."""
 
 import contextlib
-import gc
 import logging
 import socket
 import time
@@ -10,7 +9,7 @@ from typing import Any, NamedTuple
 
 import orjson
 import pytest
-from tests.serving import Served, Way, served
+from tests.serving import Served, Way
 
 from eventbus_gateway.api.connection import Connection
 from eventbus_gateway.api.settings import HttpSettings, TopicSettings
@@ -205,31 +204,88 @@ class _Complaints(logging.Handler):
         self.found.append(record.getMessage())
 
 
+class Pool:
+    """Gateways that wait for the next test with the same settings, since starting one takes longer than most tests.
+
+    Args:
+        size: gateways that wait at most.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._waiting: dict[str, Served] = {}
+        self._ending: list[Served] = []
+
+    def take(self, key: str) -> Served | None:
+        """A gateway with these settings, None where there is none."""
+        return self._waiting.pop(key, None)
+
+    def give_back(self, key: str, gateway: Served) -> None:
+        """Keep a gateway that is at rest."""
+        gateway.kafka.logs.clear()
+        gateway.access.lines.clear()
+        if (other := self.take(key)) is not None:
+            self.end(other)
+        self._waiting[key] = gateway
+        if len(self._waiting) > self._size:
+            self.end(self._waiting.pop(next(iter(self._waiting))))
+
+    def end(self, gateway: Served) -> None:
+        """Stop a gateway without waiting for it."""
+        gateway.stop()
+        self._ending.append(gateway)
+
+    def close(self) -> None:
+        """Stop all and wait for them."""
+        for gateway in self._waiting.values():
+            self.end(gateway)
+        self._waiting.clear()
+        for gateway in self._ending:
+            gateway.close()
+        self._ending.clear()
+
+
+pool = Pool(size=8)
+
+
 @contextlib.contextmanager
 def edge(way: Way = "protocol", kafka: MemoryKafka | None = None, **options: Any) -> Iterator[Served]:
-    """A gateway with one topic without schema, which must not complain about anything until it has stopped.
+    """A gateway with one topic without schema, which neither complains about anything nor keeps anything.
 
     Args:
         way: how requests reach the handlers.
-        kafka: where records go.
+        kafka: where records go; the gateway is a new one then.
         options: settings of the edge; ``publish`` and ``auth`` go to the gateway as they are.
     """
+    key = f"{way} {sorted(options.items())!r}"
     rest = {name: options.pop(name) for name in ("publish", "auth") if name in options}
-    complaints = _Complaints()
-    logging.getLogger().addHandler(complaints)
-    try:
-        with served(
+    gateway = pool.take(key) if kafka is None else None
+    if gateway is None:
+        gateway = Served(
             way=way,
             kafka=kafka if kafka is not None else MemoryKafka({TOPIC: 1}),
             topics={TOPIC: TopicSettings(format="json")},
             http=HttpSettings(**options),
             **rest,
-        ) as gateway:
-            yield gateway
-        gc.collect()
+        )
+    complaints = _Complaints()
+    logging.getLogger().addHandler(complaints)
+    try:
+        yield gateway
+        if gateway.edge.is_draining:
+            gateway.close()
+        else:
+            assert at_rest(gateway)
+        assert complaints.found == []
+    except BaseException:
+        pool.end(gateway)
+        raise
     finally:
         logging.getLogger().removeHandler(complaints)
-    assert complaints.found == []
+    if kafka is None and gateway.kafka.held is None and not gateway.edge.is_draining:
+        pool.give_back(key, gateway)
+    else:
+        pool.end(gateway)
 
 
 def post(body: bytes = b'{"a":1}', *headers: bytes, target: bytes = TARGET) -> bytes:

@@ -390,7 +390,7 @@ def test_after_a_fatal_error_what_was_in_flight_is_unknown_and_a_new_client_take
     incidents = Incidents()
 
     async def run(kafka: EmbeddedKafka) -> None:
-        async with producing(kafka.bootstrap, on_event=incidents) as sink:
+        async with producing(kafka.bootstrap, on_event=incidents, linger_ms=50) as sink:
             assert errors(await sink.send("t", [Record(b"k", b"0", [])])) == [None]
             for times in (1, 2):
                 kafka.fail_next_requests(PRODUCE, OUT_OF_ORDER_SEQUENCE_NUMBER)

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from eventbus_gateway.api.admission import Admission
-from eventbus_gateway.api.body import BATCH_MEDIA
+from eventbus_gateway.api.body import BATCH_MEDIA, Media
 from eventbus_gateway.api.framing import repeated_names
 from eventbus_gateway.api.gateway import Gateway
 from eventbus_gateway.api.headers import asgi_headers, usable_request_id
@@ -12,6 +12,8 @@ from eventbus_gateway.api.http import Answer, Request
 from eventbus_gateway.api.ids import IdSource
 from eventbus_gateway.api.settings import PublishSettings
 from eventbus_gateway.errors import BodyTooLarge, GatewayError
+
+_EVENT_MEDIA = Media.EVENT.media_type.encode()
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -25,9 +27,10 @@ class ClientDisconnected(Exception):
 
 def body_limit(content_type: bytes | None, settings: PublishSettings) -> int:
     """Bytes that a body may have on the wire, which its media type decides."""
-    if content_type is not None and content_type.partition(b";")[0].strip().lower() in BATCH_MEDIA:
-        return settings.max_batch_bytes
-    return settings.max_event_bytes
+    if content_type is None or content_type == _EVENT_MEDIA:
+        return settings.max_event_bytes
+    is_batch = content_type.partition(b";")[0].strip().lower() in BATCH_MEDIA
+    return settings.max_batch_bytes if is_batch else settings.max_event_bytes
 
 
 def too_large(limit: int) -> BodyTooLarge:

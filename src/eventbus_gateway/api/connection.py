@@ -118,6 +118,8 @@ class Connection(ReceivingConnection):
 
     def on_headers_complete(self) -> None:
         edge = self._edge
+        if self._is_head_too_large():
+            raise self._head_too_large()
         self._in_head = self._carries = False
         version = self.parser.get_http_version()
         if version not in {"1.1", "1.0"}:
@@ -125,7 +127,6 @@ class Connection(ReceivingConnection):
         headers = dict(self.headers)
         repeated = repeated_names(self.headers) if len(headers) != len(self.headers) else frozenset()
         frame = framing(headers, repeated, version)
-        self._arm(edge.http.body_timeout_seconds, self._time_out)
         hot = edge.hot(self.parser.get_method(), self.url)
         limit = body_limit(headers.get(b"content-type"), edge.publish)
         if hot is not None:
@@ -223,7 +224,7 @@ class Connection(ReceivingConnection):
         if self.transport.is_closing():
             return
         close = not exchange.keep_alive
-        self.transport.write(rendered(answer, exchange.request.request_id, self._edge.date(), close))
+        self.transport.write(rendered(answer, exchange.request.request_id, self._edge.date, close))
         if exchange.refusal is not None:
             self._linger()
         elif close:

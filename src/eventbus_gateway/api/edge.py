@@ -47,7 +47,8 @@ class Edge:
         self.http = http
         self.publish = publish
         self.ids = ids
-        self.date = HttpDate()
+        self._http_date = HttpDate()
+        self.date = self._http_date()
         self.connections: set[Expiring] = set()
         self.turned_away = 0  # of these, the ones beyond the bound that have their refusal to read
         self.is_draining = False
@@ -72,6 +73,7 @@ class Edge:
         now = loop.time()
         self.lag = max(0.0, now - self.now - SWEEP_SECONDS)
         self.now = now
+        self.date = self._http_date()
         # First of all, so that a failure below does not end the watch.
         self._timer = loop.call_later(SWEEP_SECONDS, self._sweep)
         for connection in [found for found in self.connections if found.deadline < now or found.flush_deadline < now]:

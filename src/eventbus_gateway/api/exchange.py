@@ -33,20 +33,22 @@ class Exchange(RequestResponseCycle):
         body_limit: bytes that the body may have.
     """
 
+    # On the class, since most requests never change them.
+    refusal: Answer | None = None
+    response_started = False
+    response_complete = False
+    disconnected = False
+    message_event = _NOBODY
+    _admission: Admission | None = None
+    _held = 0
+    _rest: bytearray | None = None
+
     def __init__(self, request: Request, match: Match | None, keep_alive: bool, body_limit: int) -> None:
         self.request = request
         self.match = match
         self.keep_alive = keep_alive
-        self.refusal: Answer | None = None
         self.task: asyncio.Task[None] | None = None
-        self.response_started = False
-        self.response_complete = False
-        self.disconnected = False
-        self.message_event = _NOBODY
         self._body_limit = body_limit
-        self._admission: Admission | None = None
-        self._held = 0
-        self._rest = bytearray()
 
     def enter(self, admission: Admission) -> None:
         """Have it counted as worked on, and its bytes from now on; :meth:`release` has to follow.
@@ -71,6 +73,8 @@ class Exchange(RequestResponseCycle):
             self._admission.hold(len(chunk))
         if self._held == 0:
             self.request.body = chunk  # most bodies come in one part, which is taken as it is
+        elif self._rest is None:
+            self._rest = bytearray(chunk)
         else:
             # A list would need many times the memory that was counted if the chunks had two bytes each.
             self._rest += chunk
@@ -78,9 +82,9 @@ class Exchange(RequestResponseCycle):
 
     def complete(self) -> None:
         """Put the body together: all of it has arrived."""
-        if self._rest:
+        if self._rest is not None:
             self.request.body += self._rest
-            self._rest = bytearray()
+            self._rest = None
 
     def release(self) -> None:
         """Give back what is counted for it; further calls do nothing."""

@@ -27,6 +27,8 @@ from eventbus_gateway.telemetry import Metrics
 MAX_FAULTS = 100
 # How many events are encoded before other requests get their turn on the loop.
 _SLICE = 64
+# Looked up once: members of an Enum are found by a slow path of their class.
+_EVENT, _CLOUDEVENT, _NDJSON = Media.EVENT, Media.CLOUDEVENT, Media.NDJSON
 _FINGERPRINTED = (b"content-type", b"content-encoding", b"schema-version")
 
 
@@ -44,6 +46,10 @@ class Command(NamedTuple):
     attributes: Attributes
     schema_version: int | None
     dry_run: bool
+
+
+# What most requests ask for; made once, by media type.
+_PLAIN = {media.media_type: Command(media, {}, None, False) for media in Media}
 
 
 class Schemata(NamedTuple):
@@ -117,10 +123,11 @@ class Publish:
         started = time.perf_counter()
         outcomes = await self._sink.send(topic.name, records)
         self._metrics.ack_seconds.observe(time.perf_counter() - started)
-        for name, count in receipts.tally(outcomes).items():
-            self._metrics.events.add((topic.name, name), count)
         if command.media.is_batch:
+            for name, count in receipts.tally(outcomes).items():
+                self._metrics.events.add((topic.name, name), count)
             return receipts.batch(ids, outcomes, request.path)
+        self._metrics.events.add((topic.name, receipts.name_of(outcomes[0])))
         schema_id = schemata.value.id if schemata.value is not None else None
         return receipts.single(topic.name, ids[0], outcomes[0], schema_id, request.path)
 
@@ -142,10 +149,13 @@ class Publish:
     def _command(self, request: Request) -> Command:
         headers = request.headers
         media = media_type(headers.get(b"content-type"))
+        attributes = from_headers(headers, self._settings.max_attribute_bytes)
         version = headers.get(b"schema-version")
+        if not attributes and version is None and not request.query:
+            return _PLAIN[media.media_type]
         return Command(
             media,
-            from_headers(headers, self._settings.max_attribute_bytes),
+            attributes,
             _schema_version(version) if version is not None else None,
             flag(request.query, "dryRun") if request.query else False,
         )
@@ -178,22 +188,20 @@ class Publish:
         self, request: Request, command: Command, topic: Topic, schemata: Schemata
     ) -> tuple[list[str], list[Record]]:
         settings = self._settings
-        limit = settings.max_batch_bytes if command.media.is_batch else settings.max_event_bytes
+        media = command.media
+        limit = settings.max_batch_bytes if media.is_batch else settings.max_event_bytes
         body = decoded(request.body, request.headers.get(b"content-encoding"), limit, settings.max_gzip_ratio)
         build = self._builder.for_request(request, command.attributes, topic, schemata.value, schemata.key)
-        match command.media:
-            case Media.EVENT:
-                return _one(build, one_event(body, settings))
-            case Media.CLOUDEVENT:
-                _refuse_attributes_outside(command)
-                return _one(build, one_cloudevent(body, settings, not topic.is_avro))
-            case Media.NDJSON:
-                _refuse_shared_id(command)
-                return await _many(build, lines(body, settings))
-            case Media.CLOUDEVENTS_BATCH:
-                _refuse_attributes_outside(command)
-                async with self._bulk:
-                    return await _many(build, cloudevents(body, settings, not topic.is_avro))
+        if media is _EVENT:
+            return _one(build, one_event(body, settings))
+        if media is _NDJSON:
+            _refuse_shared_id(command)
+            return await _many(build, lines(body, settings))
+        _refuse_attributes_outside(command)
+        if media is _CLOUDEVENT:
+            return _one(build, one_cloudevent(body, settings, not topic.is_avro))
+        async with self._bulk:
+            return await _many(build, cloudevents(body, settings, not topic.is_avro))
 
 
 Build = Callable[[Draft], tuple[str, Record]]

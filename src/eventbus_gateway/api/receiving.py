@@ -32,14 +32,19 @@ class ReceivingConnection(TimedConnection):
         self._receiving = False  # between the first byte of a request and the last
         self._in_head = False
         self._is_refusing = False
-        self._head_bytes = 0
+        self._block_bytes = 0  # of the data block in hand
+        self._span_bytes = 0  # of all blocks that the head came in: never less than the head itself
         self._carries = False  # in the same head or chunk framing since the beginning of the data block
         self._carried_bytes = 0  # of such data blocks in a row
+        self._awaits_head: bool | None = None  # which deadline runs: the head's, the body's, or none yet
 
     def data_received(self, data: bytes) -> None:
         if self._is_refusing:
             return
         self._carries = self._receiving
+        self._block_bytes = len(data)
+        if self._in_head:
+            self._span_bytes += len(data)
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -50,40 +55,47 @@ class ReceivingConnection(TimedConnection):
         except httptools.HttpParserError:
             self._refuse(MalformedRequest("This is not valid HTTP/1.1."))
         else:
-            if self._carries and self._receiving:
-                # The parser keeps an unfinished header or trailer, and nobody needs an endless chunk extension.
-                self._carried_bytes += len(data)
-                if self._carried_bytes > self._edge.http.max_header_bytes:
-                    self._refuse(self._head_too_large())
+            if self._receiving:
+                self._check_unfinished(len(data))
+
+    def _check_unfinished(self, count: int) -> None:
+        """Bound a request that has begun and is not complete, in bytes that go into no body and in time."""
+        if self._carries:
+            # The parser keeps an unfinished header or trailer, and nobody needs an endless chunk extension.
+            self._carried_bytes += count
+        if self._carried_bytes > self._edge.http.max_header_bytes or (self._in_head and self._is_head_too_large()):
+            self._refuse(self._head_too_large())
+        elif self._awaits_head is not self._in_head:
+            self._awaits_head = self._in_head
+            self._wait_for_more()
 
     def on_message_begin(self) -> None:
         self.url = b""
         self.headers = []
         self._in_head = self._receiving = True
         self._carries = False
-        self._head_bytes = self._carried_bytes = 0
-        self._arm(self._edge.http.header_timeout_seconds, self._time_out)
-
-    def on_url(self, url: bytes) -> None:
-        self._count_head(len(url))
-        self.url += url
+        self._carried_bytes = 0
+        self._span_bytes = self._block_bytes
+        self._awaits_head = None
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if not self._in_head:
             raise MalformedRequest("Trailers are not supported.")
-        self._count_head(len(name) + len(value) + _HEADER_OVERHEAD)
         name = name.lower()
         if value.endswith(_WHITE_SPACE) and name != b"transfer-encoding":
             # It is no part of the value (RFC 9112 section 5.1), but the parser knows "chunked" only without it.
             value = value.rstrip(b" \t")
         self.headers.append((name, value))
-        if len(self.headers) > self._edge.http.max_headers:
-            raise self._head_too_large()
 
-    def _count_head(self, count: int) -> None:
-        self._head_bytes += count
-        if self._head_bytes > self._edge.http.max_header_bytes:
-            raise self._head_too_large()
+    def _is_head_too_large(self) -> bool:
+        """Whether what is known of the head is beyond a bound; looks closely only where the data was long enough."""
+        http = self._edge.http
+        if len(self.headers) > http.max_headers:
+            return True
+        if self._span_bytes <= http.max_header_bytes:
+            return False
+        size = len(self.url) + sum([len(name) + len(value) + _HEADER_OVERHEAD for name, value in self.headers])
+        return size > http.max_header_bytes
 
     def _head_too_large(self) -> HeadersTooLarge:
         http = self._edge.http

@@ -119,9 +119,12 @@ class Layout:
         except EventError as error:
             raise _refusal(draft, [error]) from None
         id_bytes = event_id.encode()
-        if size + len(id_bytes) + len(data) + (len(key) if key is not None else 0) > self._room:
+        size += len(id_bytes) + len(data)
+        if key is not None:
+            size += len(key)
+        if size > self._room:
             raise EventTooLarge(f"An encoded event may have {self._room} bytes with its key and attributes.")
-        return Record(key, data, [*headers, ("ce_id", id_bytes)])
+        return Record(key, data, [*headers, ("ce_id", id_bytes)], size)
 
 
 class RecordBuilder:

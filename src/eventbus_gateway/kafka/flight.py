@@ -23,14 +23,16 @@ _new = tuple.__new__
 
 
 def size_of(record: Record) -> int:
-    """Bytes that a record counts for: key, value, header names and values.
+    """Bytes that a record counts for: as it says itself, else key, value, header names and values.
 
     Raises:
         ValueError: a header's name is not encodable. The binding crashes the process on one (a lone surrogate), so
             this is the gate that nothing may go around.
         TypeError: a part of the record is not what its type says.
     """
-    key, value, headers = record
+    if record.size:
+        return record.size
+    key, value, headers, _ = record
     size = len(value) if key is None else len(value) + len(key)
     for name, content in headers:
         size += (len(name) if name.isascii() else len(name.encode())) + len(content)
@@ -129,6 +131,16 @@ class Single:
             offset = message.offset()
             place = (message.partition(), UNTOLD if offset is None else offset, message.timestamp()[1])
             self.future.set_result([_new(Stored, place)])
+
+    def refuse(self, outcome: Outcome) -> None:
+        """It was not handed over."""
+        flight = self.flight
+        flight.records -= 1
+        flight.bytes -= self.size
+        if flight.pending.pop(self, self) is not None:
+            flight.late.pop(self, None)
+        if not self.future.done():
+            self.future.set_result([outcome])
 
     def answer(self, missing: Unknown) -> None:
         """Answer without a report."""

@@ -61,6 +61,7 @@ class KafkaProducer:
         self._max_bytes = settings.max_in_flight_bytes
         self._max_record_bytes = settings.max_record_bytes
         self._client: Client | None = None
+        self._departing: list[Single] = []
         self._produce: Callable[..., None] = _no_client
         self._refusal: Callable[[], GatewayError] | None = KafkaUnavailable
         self._drained: asyncio.Future[None] | None = None
@@ -78,7 +79,8 @@ class KafkaProducer:
         Raises:
             InternalError: librdkafka refuses the configuration.
         """
-        self._new_future = asyncio.get_running_loop().create_future
+        loop = asyncio.get_running_loop()
+        self._new_future, self._call_soon = loop.create_future, loop.call_soon
         await self._lifeline.start()
 
     def send(self, topic: str, records: Sequence[Record]) -> asyncio.Future[list[Outcome]]:
@@ -119,7 +121,7 @@ class KafkaProducer:
         produce, delivered = self._produce, batch.delivered
         index = 0
         try:
-            for index, (key, value, headers) in enumerate(records):
+            for index, (key, value, headers, _) in enumerate(records):
                 produce(topic, value, key, -1, partial(delivered, index), None, 0, headers)
         except NOT_TAKEN as error:
             batch.refuse_from(index, [self._not_taken(error)] + [_BEHIND] * (count - index - 1))
@@ -213,13 +215,28 @@ class KafkaProducer:
         if size > self._max_record_bytes:
             return self._kept_out(future, (record,))
         single = Single(flight, future, topic, record, size, self._clock())
-        try:
-            self._produce(topic, record.value, record.key, -1, single, None, 0, record.headers)
-        except NOT_TAKEN as error:
-            future.set_result([self._not_taken(error)])
-            return future
         self._depart(single, 1, size)
+        if not self._departing:
+            self._call_soon(self._hand_over)
+        self._departing.append(single)
         return future
+
+    def _hand_over(self) -> None:
+        """Give the client, in one go, the records of all requests that the loop has just worked on.
+
+        Handed over one by one, nearly each would wake librdkafka's thread and become a batch of its own: measured,
+        that cost a fifth of the whole publish.
+        """
+        departing, self._departing = self._departing, []
+        produce = self._produce
+        for single in departing:
+            if single.flight is not self._flight:
+                continue  # the client was replaced meanwhile, and the request is answered as unknown
+            record = single.record
+            try:
+                produce(single.topic, record.value, record.key, -1, single, None, 0, record.headers)
+            except NOT_TAKEN as error:
+                single.refuse(self._not_taken(error))
 
     def _depart(self, request: Single | Batch, count: int, size: int) -> None:
         flight = self._flight

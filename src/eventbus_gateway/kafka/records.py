@@ -14,11 +14,14 @@ class Record(NamedTuple):
         key: partitioning key, None spreads over the partitions.
         value: encoded data.
         headers: record headers in order.
+        size: bytes of all of these, by whoever made the record and knows that every header's name is plain ASCII; 0
+            has them looked at once more.
     """
 
     key: bytes | None
     value: bytes
     headers: list[tuple[str, bytes]]
+    size: int = 0
 
 
 class Stored(NamedTuple):

@@ -24,7 +24,7 @@ class KafkaSettings(Section):
     """SASL password."""
     ca_file: str | None = None
     """PEM file with the authorities that sign the brokers' certificates; the system's when empty."""
-    linger_ms: float = Field(1.0, ge=0, le=1000)
+    linger_ms: float = Field(0.0, ge=0, le=1000)
     """How long a record waits for others to share its batch, in milliseconds."""
     compression: Literal["none", "gzip", "snappy", "lz4", "zstd"] = "lz4"
     """Compression of record batches."""

@@ -10,8 +10,11 @@ from confluent_kafka import Consumer, Message, TopicPartition
 
 from eventbus_gateway.kafka.events import ProducerEvent
 from eventbus_gateway.kafka.producer import KafkaProducer
+from eventbus_gateway.kafka.records import Outcome, Stored
 from eventbus_gateway.kafka.settings import KafkaSettings
 
+PRODUCE = 0
+"""Number of the Produce request in Kafka's protocol."""
 PATIENCE = 60.0
 """Seconds that a test waits for what must happen; far above what it takes, since test machines stall."""
 
@@ -121,3 +124,8 @@ def _logged(message: Message) -> LoggedRecord:
     assert offset is not None
     headers: Any = message.headers() or []
     return LoggedRecord(partition, offset, message.timestamp()[1], message.key(), message.value(), list(headers))
+
+
+def errors(outcomes: list[Outcome]) -> list[type | None]:
+    """The kinds of error, None where a record is stored."""
+    return [None if isinstance(outcome, Stored) else type(outcome.error) for outcome in outcomes]

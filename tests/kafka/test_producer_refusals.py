@@ -152,7 +152,7 @@ def test_only_the_record_that_is_too_large_for_the_topic_is_refused(broker: Brok
     records = [*small[:20], Record(b"k", noise.randbytes(5_000), []), *small[20:]]
 
     async def run() -> list[Outcome]:
-        async with producing(broker.bootstrap) as sink:
+        async with producing(broker.bootstrap, linger_ms=50) as sink:
             return await sink.send(name, records)
 
     outcomes = asyncio.run(run())

@@ -5,7 +5,7 @@ import contextlib
 import gc
 import logging
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import NamedTuple
 
 from eventbus_gateway.api.access_log import AccessLog
@@ -41,6 +41,8 @@ _logger = logging.getLogger(__name__)
 
 # The process is ready without warm caches when Kafka or the registry let it wait.
 _WARM_UP_SECONDS = 5.0
+# Before the end of the drain, so that callers still hear what is not known.
+_LAST_WORDS_SECONDS = 1.0
 _STANDARD_OUTPUT = 1
 _YOUNG_OBJECTS = 20_000
 
@@ -85,6 +87,7 @@ class App:
         self._schemas = Schemas(self._registry, config.registry)
         self._producer = KafkaProducer(config.kafka, on_event=self._note)
         self._cluster = Cluster(config.kafka, self._producer)
+        self._reading_topics: asyncio.Task[None] | None = None
         self._topics = Topics(self._cluster, config.topics, config.topic_defaults)
         self._access_log = AccessLog(_STANDARD_OUTPUT, config.http.access_log_max_bytes, self.metrics)
 
@@ -124,7 +127,7 @@ class App:
             # Phase 3: take no new connections, answer what was accepted
             self.state = "draining"
             public.should_exit = True
-            await asyncio.gather(serving, return_exceptions=True)
+            await self._answered(serving)
 
             # Phase 4: let Kafka acknowledge what is still under way (its caller may have gone)
             await self._cluster.close()
@@ -151,6 +154,17 @@ class App:
             on_ready(addresses)
             await self._stop.wait()
             _logger.info("draining")
+
+    async def _answered(self, serving: "asyncio.Task[None]") -> None:
+        """Wait until the server has ended; what Kafka leaves unconfirmed for too long is answered as unknown.
+
+        The server cuts off whatever is unanswered at the end of its time, without a word.
+        """
+        seconds = self._config.http.drain_seconds
+        await asyncio.wait([serving], timeout=max(seconds / 2, seconds - _LAST_WORDS_SECONDS))
+        if not serving.done():
+            await self._producer.drain(0)
+        await asyncio.gather(serving, return_exceptions=True)
 
     def _gateway(self) -> Gateway:
         config = self._config
@@ -183,11 +197,14 @@ class App:
 
     def _note(self, event: ProducerEvent) -> None:
         self.metrics.kafka_events.add((event.kind,))
-        _logger.warning("Kafka producer %s: %s", event.kind, event.detail)
 
     async def _warm_up(self) -> None:
         """Read topics and schemas, so that the first publish to each is as fast as the next."""
-        jobs = [self._cluster.start(), *map(self._warm_up_topic, self._config.topics)]
+        # Not cut off with the others: only its end begins the regular reading, without which topics never change.
+        self._reading_topics = asyncio.create_task(self._cluster.start())
+        jobs: list[Awaitable[None]] = [self._warm_up_topic(name) for name in self._config.topics]
+        if self._producer.status().up:
+            jobs.append(asyncio.shield(self._reading_topics))
         try:
             async with asyncio.timeout(_WARM_UP_SECONDS):
                 await asyncio.gather(*jobs)

@@ -145,7 +145,7 @@ class GatewayProcess(Child):
 
     Args:
         bootstrap: Kafka's address.
-        registry: the schema registry's address; none when left out, then topics have no schema by default.
+        registry_url: the schema registry's address; none when left out, then topics have no schema by default.
         environ: variables beside those of this process.
         wait: whether to return only when it is ready.
         tables: tables of the configuration that say more than the defaults.
@@ -154,7 +154,7 @@ class GatewayProcess(Child):
     def __init__(
         self,
         bootstrap: str,
-        registry: str | None = None,
+        registry_url: str | None = None,
         *,
         environ: Mapping[str, str] | None = None,
         wait: bool = True,
@@ -162,7 +162,7 @@ class GatewayProcess(Child):
     ) -> None:
         self.port, self.internal_port = free_port(), free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        config = _configuration(bootstrap, registry, self.port, self.internal_port, tables)
+        config = _configuration(bootstrap, registry_url, self.port, self.internal_port, tables)
         with tempfile.NamedTemporaryFile("w", prefix="eventbus-", suffix=".toml", delete=False) as file:
             file.write(toml(config))
         self._config = Path(file.name)
@@ -276,15 +276,15 @@ def _found(pattern: str, text: str) -> str:
 
 
 def _configuration(
-    bootstrap: str, registry: str | None, port: int, internal_port: int, tables: Mapping[str, Mapping[str, Any]]
+    bootstrap: str, registry_url: str | None, port: int, internal_port: int, tables: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, Mapping[str, Any]]:
     """The smallest sensible one for tests on a machine that stalls, and what a test wants to have otherwise."""
     config: dict[str, dict[str, Any]] = {
         "http": {"port": port, "internal_port": internal_port},
         "kafka": {"bootstrap_servers": bootstrap, "probe_seconds": 0.2, "reconnect_backoff_max_seconds": 0.2},
         "auth": {"mode": "anonymous"},
-        "registry": {"url": registry} if registry else {},
-        "topic_defaults": {} if registry else {"format": "json"},
+        "registry": {"url": registry_url} if registry_url else {},
+        "topic_defaults": {} if registry_url else {"format": "json"},
     }
     return {name: {**config.get(name, {}), **tables.get(name, {})} for name in {**config, **tables}}
 

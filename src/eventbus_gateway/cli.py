@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shlex
 import sys
 from collections.abc import Coroutine, Mapping
 from pathlib import Path
@@ -116,7 +117,7 @@ def _welcome(addresses: Addresses, bootstrap: str, folder: Path, topics: list[st
     base = "http://{}:{}".format(*addresses.public)
     samples = [topic for topic in topics if (folder / f"{topic}.json").exists()]
     topic = samples[0] if samples else topics[0]
-    data = f"@{folder / f'{topic}.json'}" if samples else "'{}'"
+    data = shlex.quote(f"@{folder / f'{topic}.json'}" if samples else "{}")
     return "\n".join(
         [
             "Event Bus Gateway, for development: nothing is kept.",

@@ -92,6 +92,10 @@ class Child:
         """Ask it to end."""
         os.kill(self.pid, signal.SIGTERM)
 
+    def interrupt(self) -> None:
+        """Ctrl-C."""
+        os.kill(self.pid, signal.SIGINT)
+
     def kill(self) -> None:
         """End it at once."""
         os.kill(self.pid, signal.SIGKILL)

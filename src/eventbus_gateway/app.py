@@ -27,6 +27,7 @@ from eventbus_gateway.auth.principal import Anonymous, authenticator
 from eventbus_gateway.config import Config
 from eventbus_gateway.errors import GatewayError
 from eventbus_gateway.kafka.cluster import Cluster
+from eventbus_gateway.kafka.embedded import EmbeddedSink
 from eventbus_gateway.kafka.events import ProducerEvent
 from eventbus_gateway.kafka.producer import KafkaProducer
 from eventbus_gateway.schemas.absent import AbsentRegistry
@@ -68,16 +69,16 @@ class App:
 
     Args:
         config: all of its configuration.
-        serves_registry: answer the read side of the schema registry's API too, as ``eventbus dev`` does.
+        embedded: Kafka runs inside this process and callers find the schemas here too, as ``eventbus dev`` has it.
 
     Raises:
         ValueError: the registry's address or certificates cannot be used.
         SchemaUnusable: a file in the schema folder is no schema.
     """
 
-    def __init__(self, config: Config, *, serves_registry: bool = False) -> None:
+    def __init__(self, config: Config, *, embedded: bool = False) -> None:
         self._config = config
-        self._serves_registry = serves_registry
+        self._embedded = embedded
         self._stop = asyncio.Event()
         self.state = "starting"
         self.metrics = Metrics()
@@ -171,8 +172,9 @@ class App:
         allowed = policy(config.auth)
         limits = EventLimits(config.auth.events_per_second, config.auth.burst_events)
         builder = RecordBuilder(config.kafka.max_record_bytes, self._ids)
-        publish = Publish(self._topics, self._schemas, self._producer, limits, config.publish, builder, self.metrics)
-        served = self._registry if self._serves_registry else None
+        sink = EmbeddedSink(self._producer) if self._embedded else self._producer
+        publish = Publish(self._topics, self._schemas, sink, limits, config.publish, builder, self.metrics)
+        served = self._registry if self._embedded else None
         routes = public_routes(publish, self._topics, self._schemas, allowed, served)
         log = self._access_log if config.http.access_log else None
         return Gateway(Router(routes), authenticator(config.auth), allowed, self.metrics, log)

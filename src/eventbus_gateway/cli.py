@@ -76,7 +76,7 @@ def dev(port: int, folder: Path) -> None:
         }
         file = folder / "eventbus.toml"
         config = _load(file if file.exists() else None, {**os.environ, **overrides})
-        app = _app(config, serves_registry=True)
+        app = _app(config, embedded=True)
         _run(app.run(lambda addresses: click.echo(_welcome(addresses, kafka.bootstrap, folder, topics))))
 
 
@@ -88,9 +88,9 @@ def _load(path: Path | None, environ: Mapping[str, str]) -> Config:
         sys.exit(2)
 
 
-def _app(config: Config, *, serves_registry: bool = False) -> App:
+def _app(config: Config, *, embedded: bool = False) -> App:
     try:
-        return App(config, serves_registry=serves_registry)
+        return App(config, embedded=embedded)
     except (GatewayError, ValueError) as error:
         raise click.ClickException(str(error)) from error
 

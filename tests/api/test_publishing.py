@@ -34,7 +34,7 @@ from eventbus_gateway.errors import (
     TopicUnavailable,
 )
 from eventbus_gateway.kafka.memory import MemoryKafka
-from eventbus_gateway.kafka.records import NotStored, Unknown
+from eventbus_gateway.kafka.records import NotStored, Stored, Unknown
 from eventbus_gateway.schemas.folder import FolderRegistry
 from eventbus_gateway.schemas.registry import RegisteredSchema
 
@@ -344,3 +344,23 @@ def test_a_document_of_very_many_small_values_is_refused_before_it_is_parsed() -
         document = problem(publish(gateway, "appointments", many), 413, "body_too_large")
         assert "1000 values" in document["detail"]
         assert faults(publish(gateway, "appointments", many, NDJSON)).keys() == {"/0"}
+
+
+def test_a_trace_context_that_came_twice_is_left_out_because_nobody_knows_which_one_counts(gateway: Served) -> None:
+    headers = [("content-type", "application/json"), ("traceparent", TRACE), ("traceparent", TRACE)]
+    answer = gateway.client.post("/v1/topics/notes/events", content=b"{}", headers=headers)
+    assert answer.status_code == 201
+    assert attribute(stored(gateway, "notes"), "traceparent") is None
+
+
+def test_a_receipt_whose_offset_kafka_did_not_tell_says_null(gateway: Served) -> None:
+    gateway.kafka.judge = lambda topic, index, record: Stored(0, -1, 0)
+    assert publish(gateway, "notes", {}).json()["offset"] is None
+    batch = publish(gateway, "notes", b"{}\n{}", "application/x-ndjson").json()
+    assert [result["offset"] for result in batch["results"]] == [None, None]
+
+
+def test_head_answers_like_get_without_a_body(gateway: Served) -> None:
+    answer = gateway.client.head("/v1/topics")
+    assert (answer.status_code, answer.content) == (200, b"")
+    assert answer.headers["content-length"] == str(len(gateway.client.get("/v1/topics").content))

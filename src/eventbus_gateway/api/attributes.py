@@ -178,12 +178,19 @@ _RULES: Mapping[str, Callable[[str], str | None]] = {
 }
 
 
-def trace_headers(headers: Mapping[bytes, bytes]) -> list[tuple[str, bytes]]:
-    """W3C trace context of the request as Kafka headers; one that is not valid is left out, as the W3C asks."""
+def trace_headers(headers: Mapping[bytes, bytes], repeated: frozenset[bytes]) -> list[tuple[str, bytes]]:
+    """W3C trace context of the request as Kafka headers; one that is not valid is left out, as the W3C asks.
+
+    Args:
+        headers: by lower-case name.
+        repeated: names that came more than once, which leaves open what counts.
+    """
     parent = headers.get(b"traceparent")
-    if parent is None or _TRACEPARENT(parent) is None:
+    if parent is None or b"traceparent" in repeated or _TRACEPARENT(parent) is None:
         return []
     state = headers.get(b"tracestate")
-    if state is None or len(state) > 512 or not state.isascii():  # W3C Trace Context section 3.3.1.5
+    if (
+        state is None or b"tracestate" in repeated or len(state) > 512 or not state.isascii()
+    ):  # W3C Trace Context section 3.3.1.5
         return [("traceparent", parent)]
     return [("traceparent", parent), ("tracestate", state)]

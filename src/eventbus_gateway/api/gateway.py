@@ -25,7 +25,6 @@ _SINGLE = frozenset(
         b"content-type",
         b"idempotency-key",
         b"schema-version",
-        b"traceparent",
         b"x-api-key",
     }
 )
@@ -140,7 +139,7 @@ def _line(request: Request, answer: Answer, route: str, seconds: float) -> bytes
             "method": request.method,
             "route": route,
             "topic": request.params.get("topic"),
-            "principal": request.principal.name,
+            "principal": request.principal.name or None,
             "status": answer.status,
             "duration_ms": seconds * 1_000,
             "bytes_in": len(request.body),

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
-from eventbus_gateway.auth.principal import ANONYMOUS, Principal
+from eventbus_gateway.auth.principal import NOBODY, Principal
 
 JSON = b"application/json"
 PROBLEM = b"application/problem+json"
@@ -46,7 +46,7 @@ class Request:
         self.request_id = request_id
         self.repeated = repeated
         self.params: dict[str, str] = {}
-        self.principal: Principal = ANONYMOUS
+        self.principal: Principal = NOBODY
 
 
 class Answer(NamedTuple):

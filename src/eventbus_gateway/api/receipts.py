@@ -23,7 +23,7 @@ def single(topic: str, event_id: str, outcome: Outcome, schema_id: int | None, i
         "id": event_id,
         "topic": topic,
         "partition": outcome.partition,
-        "offset": outcome.offset,
+        "offset": _offset(outcome),
         "timestamp": _timestamps(outcome.timestamp),
         "schemaId": schema_id,
     }
@@ -37,6 +37,11 @@ def batch(event_ids: Sequence[str], outcomes: Sequence[Outcome], instance: str) 
         return shared
     results = [_result(*pair) for pair in zip(event_ids, outcomes, strict=True)]
     return Answer(200 if stored == len(outcomes) else 207, orjson.dumps({"results": results}))
+
+
+def _offset(outcome: Stored) -> int | None:
+    """The offset, None where Kafka confirmed the record without it."""
+    return outcome.offset if outcome.offset >= 0 else None
 
 
 def name_of(outcome: Outcome) -> str:
@@ -71,7 +76,7 @@ def _shared_problem(outcomes: Sequence[Outcome], instance: str) -> Answer | None
 
 def _result(event_id: str, outcome: Outcome) -> dict[str, Any]:
     if isinstance(outcome, Stored):
-        return {"id": event_id, "outcome": "stored", "partition": outcome.partition, "offset": outcome.offset}
+        return {"id": event_id, "outcome": "stored", "partition": outcome.partition, "offset": _offset(outcome)}
     return {
         "id": event_id,
         "outcome": name_of(outcome),

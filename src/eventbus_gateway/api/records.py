@@ -162,7 +162,7 @@ class RecordBuilder:
         The result raises what :meth:`Layout.record` raises.
         """
         layout = self._layout(topic, value, key, request.principal.name)
-        trace = trace_headers(request.headers) if b"traceparent" in request.headers else []
+        trace = trace_headers(request.headers, request.repeated) if b"traceparent" in request.headers else []
         millisecond = self._now_ns() // 1_000_000
         if millisecond != self._millisecond:
             self._millisecond = millisecond

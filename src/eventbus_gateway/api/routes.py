@@ -69,9 +69,11 @@ class Router:
             found = pattern.fullmatch(path)
             if found is None:
                 continue
-            route = methods.get(method)
+            # RFC 9110 section 9.3.2: HEAD is GET whose answer the server sends without its body.
+            route = methods.get("GET" if method == "HEAD" else method)
             if route is None:
-                raise MethodNotAllowed(f"This path takes {', '.join(methods)}.", tuple(methods))
+                allowed = (*methods, "HEAD") if "GET" in methods else tuple(methods)
+                raise MethodNotAllowed(f"This path takes {', '.join(allowed)}.", allowed)
             return Match(route, found.groupdict())
         raise RouteNotFound("There is nothing at this path.")
 

@@ -22,6 +22,8 @@ class Principal:
 
 
 ANONYMOUS = Principal("anonymous")
+# Who calls as long as that is not established: no grant can name it.
+NOBODY = Principal("")
 
 
 class ApiKeys:

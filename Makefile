@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: dev test check bench lock format clean
+.PHONY: dev test check bench fuzz lock format clean
 
 $(READY): requirements/dev.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, set PYTHON=")'
@@ -30,6 +30,10 @@ format: $(READY)
 
 bench: $(READY)
 	$(BIN)/python -m loadtests.bench
+
+# The short version of this is part of the tests.
+fuzz: $(READY)
+	EVENTBUS_FUZZ_SECONDS=600 $(BIN)/pytest tests/api/test_edge_fuzz.py
 
 # Pinned with hashes and without the address of any index, so that every mirror serves the same files.
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --upgrade pyproject.toml

@@ -23,7 +23,7 @@ def single(topic: str, event_id: str, outcome: Outcome, schema_id: int | None, i
         "id": event_id,
         "topic": topic,
         "partition": outcome.partition,
-        "offset": _offset(outcome),
+        "offset": outcome.offset if outcome.offset >= 0 else None,
         "timestamp": _timestamps(outcome.timestamp),
         "schemaId": schema_id,
     }
@@ -32,16 +32,11 @@ def single(topic: str, event_id: str, outcome: Outcome, schema_id: int | None, i
 
 def batch(event_ids: Sequence[str], outcomes: Sequence[Outcome], instance: str) -> Answer:
     """The answer to a publish of many: 200 all stored, 207 mixed, else the problem that all of them share."""
-    stored = sum(type(outcome) is Stored for outcome in outcomes)
+    stored = list(map(type, outcomes)).count(Stored)
     if stored == 0 and (shared := _shared_problem(outcomes, instance)) is not None:
         return shared
     results = [_result(*pair) for pair in zip(event_ids, outcomes, strict=True)]
     return Answer(200 if stored == len(outcomes) else 207, orjson.dumps({"results": results}))
-
-
-def _offset(outcome: Stored) -> int | None:
-    """The offset, None where Kafka confirmed the record without it."""
-    return outcome.offset if outcome.offset >= 0 else None
 
 
 def name_of(outcome: Outcome) -> str:
@@ -76,7 +71,10 @@ def _shared_problem(outcomes: Sequence[Outcome], instance: str) -> Answer | None
 
 def _result(event_id: str, outcome: Outcome) -> dict[str, Any]:
     if isinstance(outcome, Stored):
-        return {"id": event_id, "outcome": "stored", "partition": outcome.partition, "offset": _offset(outcome)}
+        partition, offset, _ = outcome
+        if offset >= 0:
+            return {"id": event_id, "outcome": "stored", "partition": partition, "offset": offset}
+        return {"id": event_id, "outcome": "stored", "partition": partition, "offset": None}
     return {
         "id": event_id,
         "outcome": name_of(outcome),

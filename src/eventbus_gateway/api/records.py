@@ -239,9 +239,15 @@ def _key_reader(topic: Topic, schema: Schema | None) -> KeyReader:
     pointer = topic.settings.key or ""
     required = topic.key_required
     encode = schema.codec.encode if schema is not None else None
+    # Nearly every key is a string in a field of the event itself; all else takes the longer way.
+    field = path[0] if path is not None and len(path) == 1 and encode is None else None
 
     def key_of(attributes: Attributes, data: Any) -> bytes | None:
-        explicit = attributes.get("partitionkey") if attributes else None
+        if not attributes and data.__class__ is dict:
+            found = data.get(field)
+            if found.__class__ is str and found:
+                return found.encode()
+        explicit = attributes.get("partitionkey")
         if explicit is not None:
             return explicit.encode() if encode is None else _encoded_attribute(encode, explicit)
         found = at_path(data, path) if path is not None else MISSING

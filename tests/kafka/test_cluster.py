@@ -10,6 +10,7 @@ from tests.kafka.support import PATIENCE, FakeClock, producing, until
 
 from eventbus_gateway.errors import KafkaUnavailable, UnknownTopic
 from eventbus_gateway.kafka.cluster import Cluster, TopicInfo, is_public
+from eventbus_gateway.kafka.events import ProducerStatus
 from eventbus_gateway.kafka.settings import KafkaSettings
 
 SETTINGS = KafkaSettings(unknown_topic_recheck_seconds=1.0)
@@ -23,6 +24,10 @@ class Source:
         self.readings = 0
         self.broken = False
         self.gate: asyncio.Event | None = None
+        self.up = True
+
+    def status(self) -> ProducerStatus:
+        return ProducerStatus(self.up, 0, 0, 0.0, 0)
 
     async def topics(self) -> Mapping[str, int]:
         self.readings += 1
@@ -132,6 +137,25 @@ def test_during_an_outage_known_topics_stay_known_and_others_are_undecided() -> 
         assert cluster.age() == 5.0
         with pytest.raises(KafkaUnavailable):
             await cluster.lookup("b")
+
+    asyncio.run(run())
+
+
+def test_while_kafka_is_down_nobody_waits_for_a_topic_that_was_never_seen() -> None:
+    async def run() -> None:
+        source, clock = Source(a=1), FakeClock()
+        cluster = Cluster(SETTINGS, source, clock=clock)
+        await cluster.refresh()
+        source.up, source.gate = False, asyncio.Event()
+        clock.now += 5.0
+        with pytest.raises(KafkaUnavailable):
+            await asyncio.wait_for(cluster.lookup("b"), timeout=5)
+        source.content["b"] = 2
+        source.gate.set()
+        # The reading that was begun for it finds the end of the outage.
+        assert await cluster.refresh()
+        assert await cluster.lookup("b") == TopicInfo("b", 2)
+        await cluster.close()
 
     asyncio.run(run())
 

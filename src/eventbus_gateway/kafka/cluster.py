@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
 from eventbus_gateway.errors import KafkaUnavailable, UnknownTopic
+from eventbus_gateway.kafka.events import ProducerStatus
 from eventbus_gateway.kafka.settings import KafkaSettings
 
 _LEGAL = re.compile(r"[A-Za-z0-9._-]{1,249}")
@@ -28,6 +29,10 @@ class TopicInfo(NamedTuple):
 
 class TopicSource(Protocol):
     """Where topics are read; ``KafkaProducer`` is one."""
+
+    def status(self) -> ProducerStatus:
+        """Whether Kafka can be reached."""
+        ...
 
     async def topics(self) -> Mapping[str, int]:
         """All topics with their number of partitions.
@@ -99,11 +104,13 @@ class Cluster:
         if not is_public(name):
             raise UnknownTopic
         if self._reading is not None or self._may_ask_again():
-            await self.refresh()
+            reading = self._begin()
+            if self._source.status().up:  # else nobody waits; the reading goes on and finds the end of the outage
+                await asyncio.shield(reading)
             found = self._topics.get(name)
             if found is not None:
                 return found
-        if not self._current:
+        if not self._current or not self._source.status().up:
             raise KafkaUnavailable(
                 "The topic is not known and Kafka cannot be asked", retry_after=self._settings.probe_seconds
             )
@@ -114,11 +121,14 @@ class Cluster:
 
     async def refresh(self) -> bool:
         """Read the topics now, together with whoever else waits for it; says whether that worked."""
+        # Shielded: a caller who gives up must not take the reading away from the others.
+        return await asyncio.shield(self._begin())
+
+    def _begin(self) -> "asyncio.Task[bool]":
         if self._reading is None:
             self._tried_at = self._clock()
             self._reading = asyncio.get_running_loop().create_task(self._read())
-        # Shielded: a caller who gives up must not take the reading away from the others.
-        return await asyncio.shield(self._reading)
+        return self._reading
 
     async def _read(self) -> bool:
         try:

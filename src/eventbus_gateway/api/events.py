@@ -30,6 +30,10 @@ _REASONS = {
 }
 
 
+# Past the keyword handling of a named tuple's own constructor, for what is made once an event.
+_new = tuple.__new__
+
+
 class Draft(NamedTuple):
     """One event of a request before its data met a schema.
 
@@ -53,7 +57,7 @@ def one_event(body: bytes, settings: PublishSettings) -> Draft:
         InvalidJson: not one JSON document.
         BodyTooLarge: too many values.
     """
-    return Draft(_parsed(body, settings), body)
+    return _new(Draft, (_parsed(body, settings), body, None, ()))
 
 
 def one_cloudevent(body: bytes, settings: PublishSettings, keep_raw: bool) -> Draft:
@@ -115,14 +119,15 @@ def lines(body: bytes, settings: PublishSettings) -> Iterator[Draft]:
             yield Draft(None, line, faults=(Fault("", f"one event may have {settings.max_event_bytes} bytes"),))
             continue
         try:
-            _check_values(line, settings)
+            if len(line) > _UNCOUNTED_BYTES:
+                _check_values(line, settings)
             data = loads(line)
         except orjson.JSONDecodeError:
             yield Draft(None, line, faults=(Fault("", "expected one whole JSON value on this line"),))
         except BodyTooLarge as error:
             yield Draft(None, line, faults=(Fault("", error.detail),))
         else:
-            yield Draft(data, line)
+            yield _new(Draft, (data, line, None, ()))
 
 
 def _parsed(body: bytes, settings: PublishSettings) -> Any:

@@ -35,7 +35,12 @@ def batch(event_ids: Sequence[str], outcomes: Sequence[Outcome], instance: str) 
     stored = list(map(type, outcomes)).count(Stored)
     if stored == 0 and (shared := _shared_problem(outcomes, instance)) is not None:
         return shared
-    results = [_result(*pair) for pair in zip(event_ids, outcomes, strict=True)]
+    results = [
+        {"id": event_id, "outcome": "stored", "partition": outcome[0], "offset": outcome[1]}
+        if type(outcome) is Stored and outcome[1] >= 0
+        else _result(event_id, outcome)
+        for event_id, outcome in zip(event_ids, outcomes, strict=True)
+    ]
     return Answer(200 if stored == len(outcomes) else 207, orjson.dumps({"results": results}))
 
 
@@ -70,11 +75,8 @@ def _shared_problem(outcomes: Sequence[Outcome], instance: str) -> Answer | None
 
 
 def _result(event_id: str, outcome: Outcome) -> dict[str, Any]:
-    if isinstance(outcome, Stored):
-        partition, offset, _ = outcome
-        if offset >= 0:
-            return {"id": event_id, "outcome": "stored", "partition": partition, "offset": offset}
-        return {"id": event_id, "outcome": "stored", "partition": partition, "offset": None}
+    if isinstance(outcome, Stored):  # without its offset, or it would not come here
+        return {"id": event_id, "outcome": "stored", "partition": outcome.partition, "offset": None}
     return {
         "id": event_id,
         "outcome": name_of(outcome),

@@ -28,6 +28,10 @@ _ENVELOPE = {"specversion", "data"}
 _NO_KEY = "is missing, it is the key of the event"
 
 
+# Past the keyword handling of a named tuple's own constructor, for what is made once an event.
+_new = tuple.__new__
+
+
 class Layout:
     """How one principal's events become records of one topic, as far as it is the same for all of them.
 
@@ -124,7 +128,7 @@ class Layout:
             size += len(key)
         if size > self._room:
             raise EventTooLarge(f"An encoded event may have {self._room} bytes with its key and attributes.")
-        return Record(key, data, [*headers, ("ce_id", id_bytes)], size)
+        return _new(Record, (key, data, [*headers, ("ce_id", id_bytes)], size))
 
 
 class RecordBuilder:

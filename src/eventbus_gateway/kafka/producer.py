@@ -109,7 +109,7 @@ class KafkaProducer:
             future.set_result([])
             return future
         try:
-            size = sum([size_of(record) for record in records])
+            size = sum([record.size or size_of(record) for record in records])
         except UNUSABLE:
             return self._kept_out(future, records)
         if flight.records + count > self._max_records or flight.bytes + size > self._max_bytes:

@@ -14,6 +14,7 @@ from tests.kafka.ledger import Entry, audit
 from tests.kafka.support import LoggedRecord, read_log
 
 from eventbus_gateway.errors import GatewayError, OutcomeUnknown
+from eventbus_gateway.kafka.flight import UNTOLD
 from eventbus_gateway.kafka.records import NotStored, Outcome, Record, Stored, Unknown
 
 _UNTOLD_TIME = -1
@@ -128,7 +129,9 @@ def _outcome(document: Any) -> Outcome:
         case "stored":
             told = document.get("timestamp")
             moment = _UNTOLD_TIME if told is None else round(datetime.fromisoformat(told).timestamp() * 1_000)
-            return Stored(document["partition"], document["offset"], moment)
+            # Kafka may confirm a record without telling where it is; such a receipt has null.
+            offset = UNTOLD if document["offset"] is None else document["offset"]
+            return Stored(document["partition"], offset, moment)
         case "not_stored":
             return NotStored(GatewayError(document["code"]))
         case "unknown":

@@ -1,7 +1,8 @@
 """Generates the Python function that decodes the records of one schema.
 
 Nothing that the bytes claim is believed: lengths are held against the end, block counts against the bytes that so
-many items must at least take, and items that take no bytes against a budget for the whole record.
+many items must at least take, and items that take no bytes against a budget for the whole record. A short string is
+held against the end only once the record is read: the position never goes back, so it shows there at the latest.
 """
 
 import struct
@@ -36,6 +37,8 @@ _BOUND = {
     "ZIGZAG": wire.ZIGZAG,
     "read_long": wire.read_long,
     "read_int": wire.read_int,
+    "read_doubled": wire.read_doubled,
+    "read_text": wire.read_text,
     "read_double": struct.Struct("<d").unpack_from,
     "read_float": struct.Struct("<f").unpack_from,
     "finite_or_name": finite_or_name,
@@ -82,7 +85,8 @@ class Decoder:
         if self._budget:
             source.line(1, f"z = [{MAX_WEIGHTLESS_ITEMS}]")
         value = self._emit(top, _Place())
-        source.line(1, "if p != end: damaged('bytes follow the record')")
+        source.line(1, "if p < end: damaged('bytes follow the record')")
+        source.line(1, "if p > end: damaged('a length does not fit the record')")
         source.line(1, f"return {value}")
         while self._pending:
             node, name = self._pending.pop()
@@ -126,7 +130,10 @@ class Decoder:
 
     def _leaf(self, leaf: Leaf, at: _Place) -> str:
         raw = _READERS[leaf.kind](self, leaf, at)
-        if leaf.show is None:
+        if leaf.matches is not None:
+            asked = self._source.bind("M", leaf.matches)
+            self._source.line(at.indent, f"if {asked}({raw}) is None: damaged({f'{leaf.expected} is malformed'!r})")
+        if leaf.show is None or leaf.matches is not None:
             return raw
         v = self._source.fresh("v")
         if leaf.show is finite_or_name:
@@ -158,6 +165,14 @@ class Decoder:
         source.line(at.indent, f"else: {v}, p = {read}(data, p)")
         return v
 
+    def _doubled(self, at: _Place) -> str:
+        """An index as it is on the wire, which is twice the number; what is negative is odd or negative here."""
+        source, v = self._source, self._source.fresh("v")
+        source.line(at.indent, f"{v} = data[p]")
+        source.line(at.indent, f"if {v} < 128: p += 1")
+        source.line(at.indent, f"else: {v}, p = read_doubled(data, p)")
+        return v
+
     def _floating(self, leaf: Leaf, at: _Place) -> str:
         v = self._source.fresh("v")
         self._source.line(at.indent, f"{v}, = read_{leaf.kind}(data, p)")
@@ -176,18 +191,26 @@ class Decoder:
         return self._slice(at, self._varint(at))
 
     def _string(self, _leaf: Leaf, at: _Place) -> str:
-        v = self._slice(at, self._varint(at))
-        self._source.line(at.indent, f"{v} = {v}.decode()")
+        return self._text(at)
+
+    def _text(self, at: _Place) -> str:
+        source, v, e = self._source, self._source.fresh("v"), self._source.fresh("e")
+        source.line(at.indent, f"{v} = data[p]")
+        # Neither negative nor longer than one byte can tell.
+        source.line(at.indent, f"if {v} & 129: {v}, p = read_text(data, p)")
+        source.line(at.indent, "else:")
+        source.line(at.indent + 1, f"{e} = p + 1 + ({v} >> 1)")
+        source.line(at.indent + 1, f"{v} = data[p + 1:{e}].decode()")
+        source.line(at.indent + 1, f"p = {e}")
         return v
 
     def _fixed(self, leaf: Leaf, at: _Place) -> str:
         return self._slice(at, str(leaf.size))
 
     def _enum(self, leaf: Leaf, at: _Place) -> str:
-        i, v = self._varint(at, "read_int"), self._source.fresh("v")
-        symbols = self._source.bind("Y", leaf.symbols)
-        known = f"0 <= {i} < {len(leaf.symbols)}"
-        self._source.line(at.indent, f"{v} = {symbols}[{i}] if {known} else damaged('an enum has no such symbol')")
+        i, v = self._doubled(at), self._source.fresh("v")
+        symbols = self._source.bind("Y", {2 * index: symbol for index, symbol in enumerate(leaf.symbols)}.get)
+        self._source.line(at.indent, f"{v} = {symbols}({i}) or damaged('an enum has no such symbol')")
         return v
 
     # Containers
@@ -210,9 +233,9 @@ class Decoder:
 
     def _map(self, node: Map, at: _Place) -> str:
         def item(inside: _Place, v: str) -> None:
-            key = self._slice(inside, self._varint(inside))
+            key = self._text(inside)
             value = self._emit(node.values, inside)
-            self._source.line(inside.indent, f"{v}[{key}.decode()] = {value}")
+            self._source.line(inside.indent, f"{v}[{key}] = {value}")
 
         return self._blocks(at, "{}", node.values, 1 + self._shape.smallest(node.values), item)
 
@@ -242,12 +265,13 @@ class Decoder:
     # Unions
 
     def _union(self, union: Union, at: _Place) -> str:
-        source, i, v = self._source, self._varint(at), self._source.fresh("v")
+        source, v = self._source, self._source.fresh("v")
         if len(union.branches) > _MAX_INLINE_BRANCHES:
-            self._by_table(union, at, i, v)
+            self._by_table(union, at, self._varint(at), v)
             return v
+        i = self._doubled(at)
         for index, branch in enumerate(union.branches):
-            source.line(at.indent, f"{'elif' if index else 'if'} {i} == {index}:")
+            source.line(at.indent, f"{'elif' if index else 'if'} {i} == {2 * index}:")
             value = self._leaf(branch, at.inside()) if isinstance(branch, Leaf) else self._call(branch, at.inside())
             source.line(at.indent + 1, f"{v} = {value}")
             self._tag(union, index, v, at.inside())

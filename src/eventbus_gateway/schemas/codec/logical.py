@@ -64,7 +64,7 @@ def _temporal(leaf: Leaf, logical: str) -> Leaf:
     offset = "without" if local else "with"
     form = f"a {prefix.replace('-', ' ')} (ISO 8601 {offset} offset, or {unit})"
     read = times.moment_reader(places, local=local)
-    return _dated(leaf, form, read, partial(times.moment_text, places=places, suffix="" if local else "Z"))
+    return _dated(leaf, form, read, times.moment_writer(places, suffix="" if local else "Z"))
 
 
 def _dated(leaf: Leaf, expected: str, read: Callable[[str], int | None], show: Callable[[int], str | int]) -> Leaf:
@@ -128,7 +128,7 @@ def _uuid_text(leaf: Leaf) -> Leaf:
         return value
 
     takes = leaves.kinds(text=leaves.RANK_UUID)
-    return replace(leaf, expected="a UUID", takes=takes, pack=pack, show=show, inline=False)
+    return replace(leaf, expected="a UUID", takes=takes, pack=pack, show=show, matches=matches, inline=False)
 
 
 def _texts(

@@ -23,6 +23,7 @@ class Leaf:
         gives: JSON kinds that decoding can produce.
         pack: encodes a JSON value, raises Misfit.
         show: turns the value read from the wire into JSON, raises Damage; None where it is JSON already.
+        matches: stands for a ``show`` that only checks: gives None for what is malformed.
         inline: the generated code may use its own fast form of ``pack``.
         size: bytes of a fixed.
         symbols: of an enum.
@@ -35,6 +36,7 @@ class Leaf:
     gives: frozenset[type]
     pack: Callable[[Any], bytes]
     show: Callable[[Any], Any] | None = None
+    matches: Callable[[Any], object] | None = None
     inline: bool = False
     size: int = 0
     symbols: tuple[str, ...] = ()

@@ -9,7 +9,8 @@ Source: RFC 3339 section 5.6, ISO 8601 durations, Avro specification 1.12 "Logic
 import re
 import struct
 from collections.abc import Callable
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
+from functools import lru_cache
 
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - naive on purpose: offsets are subtracted as seconds, which is cheaper
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
@@ -26,6 +27,7 @@ _DURATION = re.compile(
 )
 _DURATION_WIRE = struct.Struct("<III")
 _U32 = (1 << 32) - 1
+_MINUTES = tuple(f"{minute // 60:02d}:{minute % 60:02d}:" for minute in range(1_440))
 
 
 def day_of(text: str) -> int | None:
@@ -114,12 +116,34 @@ def moment_reader(places: int, *, local: bool) -> Callable[[str], int | None]:
     return read
 
 
-def moment_text(units: int, places: int, suffix: str) -> str | int:
-    """A timestamp as text; one outside of the years 1 to 9999 stays a number."""
-    seconds, fraction = divmod(units, _SCALES[places])
-    if not _MIN_DAY <= seconds // _DAY_SECONDS <= _MAX_DAY:
-        return units
-    return _joined((_EPOCH + timedelta(seconds=seconds)).isoformat(), fraction, places) + suffix
+@lru_cache(maxsize=4_096)
+def _day_prefix(day: int) -> str | None:
+    """A date up to its T; None outside of the years 1 to 9999."""
+    return f"{date.fromordinal(day + _EPOCH_DAY).isoformat()}T" if _MIN_DAY <= day <= _MAX_DAY else None
+
+
+def moment_writer(places: int, suffix: str) -> Callable[[int], str | int]:
+    """Renders units of ``10**-places`` seconds since the epoch; one outside of the years 1 to 9999 stays a number.
+
+    Args:
+        places: 3, 6 or 9.
+        suffix: what stands behind.
+    """
+    scale = _SCALES[places]
+    ends = tuple(f"{second:02d}{suffix}" for second in range(60))
+
+    def show(units: int) -> str | int:
+        seconds, fraction = divmod(units, scale)
+        minutes, second = divmod(seconds, 60)
+        day, minute = divmod(minutes, 1_440)
+        prefix = _day_prefix(day)
+        if prefix is None:
+            return units
+        if fraction:
+            return f"{prefix}{_MINUTES[minute]}{second:02d}.{fraction:0{places}d}{suffix}"
+        return prefix + _MINUTES[minute] + ends[second]
+
+    return show
 
 
 def duration_of(text: str) -> bytes | None:

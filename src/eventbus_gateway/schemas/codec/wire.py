@@ -103,6 +103,16 @@ def read_long(data: bytes, position: int) -> tuple[int, int]:
     byte = data[position]
     z = byte & 127
     if byte > 127:
+        byte = data[position + 1]
+        if byte < 128:
+            z |= byte << 7
+            return (z >> 1) ^ -(z & 1), position + 2
+        # What timestamps in milliseconds look like: six bytes, of which only the last one has no continuation.
+        tail = data[position + 2 : position + 6]
+        if len(tail) == 4 and tail[0] & tail[1] & tail[2] & (tail[3] ^ 128) & 128:
+            z |= (byte & 127) << 7 | (tail[0] & 127) << 14 | (tail[1] & 127) << 21 | (tail[2] & 127) << 28
+            z |= tail[3] << 35
+            return (z >> 1) ^ -(z & 1), position + 6
         for shift in range(7, 70, 7):
             position += 1
             byte = data[position]
@@ -128,6 +138,32 @@ def read_int(data: bytes, position: int) -> tuple[int, int]:
     if not INT_MIN <= number <= INT_MAX:
         raise Damage("an int has more than 32 bits")
     return number, position
+
+
+def read_doubled(data: bytes, position: int) -> tuple[int, int]:
+    """Read a 32-bit integer; gives twice the number, as an index is on the wire, and the position after it.
+
+    Raises:
+        Damage: more than 32 bits.
+        IndexError: the data ends inside it.
+    """
+    number, position = read_int(data, position)
+    return number * 2, position
+
+
+def read_text(data: bytes, position: int) -> tuple[str, int]:
+    """Read a string of any length; gives it and the position after it.
+
+    Raises:
+        Damage: the length is negative or goes beyond the end.
+        IndexError: the data ends inside the length.
+        UnicodeDecodeError: it is not UTF-8.
+    """
+    length, position = read_long(data, position)
+    end = position + length
+    if not position <= end <= len(data):
+        raise Damage("a length does not fit the record")
+    return data[position:end].decode(), end
 
 
 _KINDS: dict[type, str] = {

@@ -1,0 +1,78 @@
+"""Ack tokens: short, opaque, and nothing else is taken for one."""
+
+import base64
+import string
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from eventbus_gateway.subscriptions.tokens import Reference, parse, prefix, token
+
+REFERENCES = st.builds(
+    Reference,
+    shard=st.integers(0, 2**16 - 1),
+    acquisition=st.integers(0, 2**64 - 1),
+    topic=st.integers(0, 2**16 - 1),
+    partition=st.integers(0, 2**31 - 1),
+    offset=st.integers(0, 2**63 - 1),
+    delivery_count=st.integers(1, 2**32 - 1),
+)
+URL_SAFE = set(string.ascii_letters + string.digits + "-_")
+
+
+def text_of(reference: Reference) -> str:
+    shard, acquisition, topic, partition, offset, delivery_count = reference
+    return token(prefix(shard, acquisition, topic, partition), offset, delivery_count)
+
+
+@given(REFERENCES)
+def test_a_token_gives_its_reference_back(reference: Reference) -> None:
+    text = text_of(reference)
+    assert len(text) == 40
+    assert set(text) <= URL_SAFE
+    assert parse(text) == reference
+
+
+def test_a_token_stays_what_former_versions_wrote() -> None:
+    reference = Reference(3, 0xFEDCBA9876543210, 1, 11, 123_456_789_012, 2)
+    assert text_of(reference) == "AAEAA_7cuph2VDIQAAEAAAALAAAAHL6ZGhQAAAAC"
+
+
+@given(st.text(max_size=80))
+@example("")
+@example("\ud800" * 40)
+@example("\u0661" * 40)
+@example("=" * 40)
+@example("A" * 38 + "==")
+@example("AAEA" * 9 + "AAA=")
+@example("AAEA" * 100_000)
+@example("A" * 39 + "\n")
+def test_made_up_text_is_no_token(text: str) -> None:
+    assert parse(text) is None
+
+
+@given(st.binary(min_size=30, max_size=30).filter(lambda raw: not raw.startswith(b"\0\1")))
+def test_another_version_is_no_token(raw: bytes) -> None:
+    assert parse(base64.urlsafe_b64encode(raw).decode()) is None
+
+
+@given(st.binary(min_size=28, max_size=28))
+def test_text_of_any_bytes_is_a_reference_or_no_token(raw: bytes) -> None:
+    text = base64.urlsafe_b64encode(b"\0\1" + raw).decode()
+    reference = parse(text)
+    assert reference is not None
+    assert text_of(reference) == text
+
+
+@pytest.mark.parametrize(("url_safe", "plain"), [("-", "+"), ("_", "/")])
+def test_a_token_has_one_spelling(url_safe: str, plain: str) -> None:
+    text = text_of(Reference(0xFFFB, 2**64 - 1, 0xFFBE, 0, 0xFBEFBEFBEFBEFBE, 1))
+    assert url_safe in text
+    assert parse(text) is not None
+    assert parse(text.replace(url_safe, plain, 1)) is None
+
+
+@given(REFERENCES, st.integers(0, 39))
+def test_a_shortened_token_is_none(reference: Reference, length: int) -> None:
+    assert parse(text_of(reference)[:length]) is None

@@ -1,0 +1,115 @@
+"""Events in the hands of clients, and what becomes of a reference that a client gives back."""
+
+from enum import Enum
+from typing import Generic, Literal, NamedTuple
+
+from eventbus_gateway.subscriptions.terms import Term
+from eventbus_gateway.subscriptions.tokens import Reference, prefix, token
+from eventbus_gateway.subscriptions.window import Event, P
+
+Order = Literal["key", "none"]
+
+
+class Outcome(Enum):
+    """What became of one reference.
+
+    ``OK``: done as asked. ``STALE``: handed out by a former state of the shard, or handed out again since.
+    ``EXPIRED``: the lease is over, its event is on its way to be delivered again or to the dead letters.
+    ``SETTLED``: the event was acked, rejected or filtered out before. ``UNKNOWN``: no such hand-out.
+    """
+
+    OK = "ok"
+    STALE = "stale"
+    EXPIRED = "expired"
+    SETTLED = "settled"
+    UNKNOWN = "unknown"
+
+
+class Standing(Enum):
+    """Where an event is that was handed out at least once and is not acked."""
+
+    LEASED = 1
+    DELAYED = 2
+    READY = 3
+    DEAD = 4
+
+
+class Origin(NamedTuple):
+    """Where the events of one partition come from.
+
+    Args:
+        shard: index of the shard within the subscription.
+        acquisition: random number of the state that hands them out.
+        topic_index: place of the topic in the list of the state's topics.
+        topic: its name.
+        partition: number of the partition.
+        prefix: what all tokens of the partition have in common.
+    """
+
+    shard: int
+    acquisition: int
+    topic_index: int
+    topic: str
+    partition: int
+    prefix: str
+
+    @classmethod
+    def of(cls, shard: int, acquisition: int, topic_index: int, topic: str, partition: int) -> "Origin":
+        """The origin with its prefix."""
+        start = prefix(shard, acquisition, topic_index, partition)
+        return cls(shard, acquisition, topic_index, topic, partition, start)
+
+
+class Leased(Generic[P]):
+    """One hand-out of an event: what a client gets. Each hand-out has its own; only ``standing`` and ``term`` change.
+
+    Args:
+        origin: where the event comes from.
+        event: the event.
+        delivery_count: how often it has been handed out, this time included.
+        term: when the lease ends.
+    """
+
+    __slots__ = ("delivery_count", "event", "origin", "standing", "term")
+
+    def __init__(self, origin: Origin, event: Event[P], delivery_count: int, term: "Term[Leased[P]]") -> None:
+        self.origin = origin
+        self.event = event
+        self.delivery_count = delivery_count
+        self.term: Term[Leased[P]] | None = term
+        self.standing = _LEASED
+
+    @property
+    def token(self) -> str:
+        """The text by which a client names this hand-out."""
+        return token(self.origin.prefix, self.event.offset, self.delivery_count)
+
+    @property
+    def reference(self) -> Reference:
+        """What the token stands for."""
+        shard, acquisition, topic_index, _, partition, _ = self.origin
+        return Reference(shard, acquisition, topic_index, partition, self.event.offset, self.delivery_count)
+
+
+_LEASED = Standing.LEASED
+
+
+class Cause(Enum):
+    """Why an event is not handed out any more."""
+
+    MAX_DELIVERIES = "max_deliveries"
+    REJECTED = "rejected"
+
+
+class DeadLetter(NamedTuple, Generic[P]):
+    """An event to be stored among the dead letters; it holds its partition's watermark until it is.
+
+    Args:
+        leased: its last hand-out.
+        cause: why.
+        reason: what the client said that rejected it.
+    """
+
+    leased: Leased[P]
+    cause: Cause
+    reason: str

@@ -1,0 +1,237 @@
+"""Leases of the events of one shard: who has which event for how long, and what becomes of it."""
+
+from collections.abc import Callable, Iterable
+from typing import Generic, NamedTuple
+
+from eventbus_gateway.subscriptions.dead_letters import DeadLetters
+from eventbus_gateway.subscriptions.leased import Cause, DeadLetter, Leased, Outcome, Standing
+from eventbus_gateway.subscriptions.partition import Partition
+from eventbus_gateway.subscriptions.supply import Supply
+from eventbus_gateway.subscriptions.terms import Term, Terms
+from eventbus_gateway.subscriptions.tokens import Reference
+from eventbus_gateway.subscriptions.window import P
+
+_LEASED, _DELAYED, _READY, _DEAD = Standing.LEASED, Standing.DELAYED, Standing.READY, Standing.DEAD
+
+
+class Counts(NamedTuple):
+    """How many unacked events there are.
+
+    Args:
+        ready: to be handed out at once.
+        leased: with clients.
+        delayed: released with a delay that still runs.
+        blocked: waiting for an earlier event of their key.
+        dead_letters: given up and not stored among the dead letters yet.
+    """
+
+    ready: int
+    leased: int
+    delayed: int
+    blocked: int
+    dead_letters: int
+
+
+class Leases(Generic[P]):
+    """Hands out the events of a supply for a time and takes back what clients say of them.
+
+    Times are seconds on any clock that never goes back. What falls due happens when somebody calls with a later time.
+    Delivery counts begin anew with each supply.
+
+    Args:
+        supply: the events.
+        max_deliveries: hand-outs of one event before it becomes a dead letter, None for no limit.
+    """
+
+    def __init__(self, supply: Supply[P], max_deliveries: int | None = None) -> None:
+        self.supply = supply
+        self._max_deliveries = max_deliveries
+        self._terms: Terms[Leased[P]] = Terms()
+        self._dead: DeadLetters[P] = DeadLetters()
+
+    def receive(self, now: float, max_events: int, lease_seconds: float, max_bytes: int) -> list[Leased[P]]:
+        """Lease ready events; see ``Supply.hand_out``.
+
+        Args:
+            now: the time.
+            max_events: number of events at the most.
+            lease_seconds: how long the client has for them.
+            max_bytes: no further event once the sizes of those before reach this.
+        """
+        self.advance(now)
+        term: Term[Leased[P]] = Term(now + lease_seconds)
+        leased = self.supply.hand_out(max_events, max_bytes, term)
+        term.members = dict.fromkeys(leased)
+        self._terms.start(term)
+        return leased
+
+    def ack(self, references: Iterable[Reference]) -> list[Outcome]:
+        """Be done with events. It is not too late as long as the event was not handed out again."""
+        return self._each(references, self._ack)
+
+    def release(self, now: float, references: Iterable[Reference], delay_seconds: float) -> list[Outcome]:
+        """Give leases back to be handed out again after a delay; the last delivery ends as a dead letter."""
+        self.advance(now)
+        term: Term[Leased[P]] = Term(now + delay_seconds)
+
+        def release(_: Partition[P], leased: Leased[P]) -> Outcome:
+            if leased.standing is not _LEASED:
+                return self._too_late(leased)
+            self._leave_term(leased)
+            if self._is_last(leased):
+                self._give_up(leased, Cause.MAX_DELIVERIES)
+            elif delay_seconds <= 0:
+                self.supply.put_back(leased)
+            else:
+                leased.standing = _DELAYED
+                _enter(term, leased)
+            return Outcome.OK
+
+        outcomes = self._each(references, release)
+        self._terms.start(term)
+        return outcomes
+
+    def extend(self, now: float, references: Iterable[Reference], lease_seconds: float) -> list[Outcome]:
+        """Let leases end that many seconds from now, be it later or earlier than before."""
+        self.advance(now)
+        term: Term[Leased[P]] = Term(now + lease_seconds)
+
+        def extend(_: Partition[P], leased: Leased[P]) -> Outcome:
+            # A reference that comes twice is in the new term already, which does not run yet.
+            if leased.standing is not _LEASED:
+                return self._too_late(leased)
+            if leased.term is not term:
+                self._leave_term(leased)
+                _enter(term, leased)
+            return Outcome.OK
+
+        outcomes = self._each(references, extend)
+        self._terms.start(term)
+        return outcomes
+
+    def reject(self, references: Iterable[Reference], reason: str) -> list[Outcome]:
+        """Make dead letters of events. Like an ack it is not too late while nobody was handed the event again.
+
+        Args:
+            references: the hand-outs.
+            reason: what the client says about it.
+        """
+
+        def reject(source: Partition[P], leased: Leased[P]) -> Outcome:
+            if leased.standing is _DEAD:
+                return Outcome.SETTLED if self._dead.is_rejected(leased) else Outcome.OK
+            source.withdraw(leased)
+            self._leave_term(leased)
+            self._give_up(leased, Cause.REJECTED, reason)
+            return Outcome.OK
+
+        return self._each(references, reject)
+
+    def due_dead_letters(self, now: float, count: int) -> list[DeadLetter[P]]:
+        """Events to be stored among the dead letters; each comes once until ``dead_letter_failed``."""
+        self.advance(now)
+        return self._dead.hand_out(count)
+
+    def dead_lettered(self, references: Iterable[Reference]) -> list[Outcome]:
+        """Be done with events that are stored among the dead letters."""
+
+        def stored(source: Partition[P], leased: Leased[P]) -> Outcome:
+            if leased.standing is not _DEAD:
+                return Outcome.UNKNOWN
+            self._settle(source, leased)
+            return Outcome.OK
+
+        return self._each(references, stored)
+
+    def dead_letter_failed(self, now: float, references: Iterable[Reference], retry_seconds: float) -> list[Outcome]:
+        """Have events that could not be stored among the dead letters come again after a while."""
+        term: Term[Leased[P]] = Term(now + retry_seconds)
+
+        def failed(_: Partition[P], leased: Leased[P]) -> Outcome:
+            if leased.standing is not _DEAD:
+                return Outcome.UNKNOWN
+            if leased.term is None and not self._dead.is_due(leased):
+                _enter(term, leased)
+            return Outcome.OK
+
+        outcomes = self._each(references, failed)
+        self._terms.start(term)
+        return outcomes
+
+    def advance(self, now: float) -> None:
+        """Let everything happen that is due."""
+        for leased in self._terms.due(now):
+            leased.term = None
+            if leased.standing is _DEAD:
+                self._dead.again(leased)
+            elif leased.standing is _LEASED and self._is_last(leased):
+                self._give_up(leased, Cause.MAX_DELIVERIES)
+            else:
+                self.supply.put_back(leased)
+
+    def next_deadline(self) -> float | None:
+        """When ``advance`` has something to do next."""
+        return self._terms.next()
+
+    def counts(self) -> Counts:
+        """How many unacked events there are; looks at each that was handed out."""
+        sources = self.supply.partitions.values()
+        standings = [leased.standing for source in sources for leased in source.leases.values()]
+        ready = sum(source.ready for source in sources)
+        leased, delayed = standings.count(_LEASED), standings.count(_DELAYED)
+        held = sum(len(source.window.held) for source in sources)
+        blocked = held - ready - leased - delayed - len(self._dead)
+        return Counts(ready, leased, delayed, blocked, len(self._dead))
+
+    def _each(
+        self, references: Iterable[Reference], verdict: Callable[[Partition[P], Leased[P]], Outcome]
+    ) -> list[Outcome]:
+        own, partitions = (self.supply.shard, self.supply.acquisition), self.supply.partitions
+        outcomes = []
+        for shard, acquisition, topic, partition, offset, deliveries in references:
+            if (shard, acquisition) != own:
+                outcomes.append(Outcome.STALE)
+            elif (source := partitions.get((topic, partition))) is None:
+                outcomes.append(Outcome.UNKNOWN)
+            elif (leased := source.leases.get(offset)) is not None and leased.delivery_count == deliveries:
+                outcomes.append(verdict(source, leased))
+            elif leased is not None:
+                outcomes.append(Outcome.STALE if 0 < deliveries < leased.delivery_count else Outcome.UNKNOWN)
+            else:
+                settled = offset < source.window.position and offset not in source.window.held
+                outcomes.append(Outcome.SETTLED if settled else Outcome.UNKNOWN)
+        return outcomes
+
+    def _ack(self, source: Partition[P], leased: Leased[P]) -> Outcome:
+        if leased.standing is _DEAD and self._dead.is_rejected(leased):
+            return Outcome.SETTLED
+        self._settle(source, leased)
+        return Outcome.OK
+
+    def _settle(self, source: Partition[P], leased: Leased[P]) -> None:
+        self._leave_term(leased)
+        if leased.standing is _DEAD:
+            self._dead.forget(leased)
+        source.withdraw(leased)
+        self.supply.ack(source, leased)
+
+    def _give_up(self, leased: Leased[P], cause: Cause, reason: str = "") -> None:
+        leased.standing = _DEAD
+        self._dead.add(leased, cause, reason)
+
+    def _is_last(self, leased: Leased[P]) -> bool:
+        return self._max_deliveries is not None and leased.delivery_count >= self._max_deliveries
+
+    def _leave_term(self, leased: Leased[P]) -> None:
+        if leased.term is not None:
+            self._terms.leave(leased.term, leased)
+            leased.term = None
+
+    def _too_late(self, leased: Leased[P]) -> Outcome:
+        rejected = leased.standing is _DEAD and self._dead.is_rejected(leased)
+        return Outcome.SETTLED if rejected else Outcome.EXPIRED
+
+
+def _enter(term: Term[Leased[P]], leased: Leased[P]) -> None:
+    leased.term = term
+    term.members[leased] = None

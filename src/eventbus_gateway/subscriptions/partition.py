@@ -1,0 +1,97 @@
+"""The events of one partition on their way to clients."""
+
+from collections import deque
+from collections.abc import Iterable
+from heapq import heappop, heappush
+from typing import Generic
+
+from eventbus_gateway.subscriptions.keys import Keys
+from eventbus_gateway.subscriptions.leased import Leased, Order, Origin, Standing
+from eventbus_gateway.subscriptions.terms import Term
+from eventbus_gateway.subscriptions.window import Event, P, Window
+
+_READY = Standing.READY
+
+
+class Partition(Generic[P]):
+    """Which events of a partition can be handed out, and who has the others.
+
+    Args:
+        origin: topic, partition and what their tokens have in common.
+        window: what is held of it.
+        order: ``key`` lets an event wait until every earlier one of its key is acked.
+    """
+
+    __slots__ = ("_fresh", "_keys", "_out", "_returned", "in_turn", "leases", "origin", "ready", "window")
+
+    def __init__(self, origin: Origin, window: Window[P], order: Order) -> None:
+        self.origin = origin
+        self.window = window
+        self.leases: dict[int, Leased[P]] = {}
+        self.ready = 0
+        self.in_turn = False
+        self._keys: Keys[P] | None = Keys() if order == "key" else None
+        self._fresh: deque[Event[P]] = deque()
+        # Offsets that became ready out of the order of reading. One that was acked since stays until its turn comes.
+        self._returned: list[int] = []
+
+    def add(self, events: Iterable[Event[P]]) -> None:
+        """Queue events that were just taken in."""
+        before = len(self._fresh)
+        self._fresh.extend(events if self._keys is None else self._keys.admit(events))
+        self.ready += len(self._fresh) - before
+
+    def hand_out(self, count: int, max_bytes: int, term: Term[Leased[P]]) -> list[Leased[P]]:
+        """Lease the ready events with the lowest offsets.
+
+        Args:
+            count: number of events at the most.
+            max_bytes: no further event once their sizes reach this.
+            term: when the leases end; they are not entered there.
+        """
+        origin, leases, fresh, returned = self.origin, self.leases, self._fresh, self._returned
+        out: list[Leased[P]] = []
+        while max_bytes > 0 and len(out) < count:
+            deliveries = 1
+            event: Event[P] | None
+            if returned and (not fresh or returned[0] < fresh[0].offset):
+                event, deliveries = self._next_returned()
+                if event is None:
+                    continue
+            elif fresh:
+                event = fresh.popleft()
+            else:
+                break
+            leases[event.offset] = leased = Leased(origin, event, deliveries, term)
+            out.append(leased)
+            max_bytes -= event.size
+        self.ready -= len(out)
+        return out
+
+    def put_back(self, leased: Leased[P]) -> None:
+        """Make an event ready once more."""
+        leased.standing = _READY
+        heappush(self._returned, leased.event.offset)
+        self.ready += 1
+
+    def withdraw(self, leased: Leased[P]) -> None:
+        """No longer count a ready event as ready; its place in the queue is passed over."""
+        if leased.standing is _READY:
+            self.ready -= 1
+
+    def acked(self, leased: Leased[P]) -> None:
+        """Forget an event and let the next one of its key pass."""
+        del self.leases[leased.event.offset]
+        if self._keys is not None and (offset := self._keys.acked(leased.event.key)) is not None:
+            heappush(self._returned, offset)
+            self.ready += 1
+
+    def _next_returned(self) -> tuple[Event[P] | None, int]:
+        offset = heappop(self._returned)
+        last = self.leases.get(offset)
+        if last is None:
+            # It waited for its key and was never handed out, or it was acked after its lease had expired.
+            return self.window.held.get(offset), 1
+        if last.standing is _READY:
+            return last.event, last.delivery_count + 1
+        return None, 0

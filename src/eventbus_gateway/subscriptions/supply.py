@@ -1,0 +1,169 @@
+"""The events of one shard that were read and are not acked, and the turns in which its partitions hand them out."""
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from typing import Generic, NamedTuple
+
+from eventbus_gateway.subscriptions.leased import Leased, Order, Origin
+from eventbus_gateway.subscriptions.partition import Partition
+from eventbus_gateway.subscriptions.terms import Term
+from eventbus_gateway.subscriptions.window import Event, P, Room
+from eventbus_gateway.subscriptions.windows import Bounds, Commit, Windows
+
+
+class Progress(NamedTuple):
+    """How far a partition is.
+
+    Args:
+        topic: name of the topic.
+        partition: number of the partition.
+        position: next offset to read.
+        watermark: everything below it is done.
+        unacked: events held.
+        oldest_timestamp: of the unacked event with the lowest offset, milliseconds since the epoch; None without any.
+    """
+
+    topic: str
+    partition: int
+    position: int
+    watermark: int
+    unacked: int
+    oldest_timestamp: int | None
+
+
+class Supply(Generic[P]):
+    """What the reader of a shard fills and its leases empty.
+
+    It lives as long as one acquisition; a seek or a new owner begins another one.
+
+    Args:
+        shard: index of the shard within its subscription.
+        acquisition: random number of 64 bits that no other state has, also none of another subscription: it is what
+            tells their tokens apart.
+        topics: names of the topics; references name them by their place here.
+        bounds: what may be held.
+        order: ``key`` hands no event out while an earlier one of its topic, partition and key is not acked.
+    """
+
+    def __init__(
+        self, shard: int, acquisition: int, topics: Sequence[str], bounds: Bounds, order: Order = "none"
+    ) -> None:
+        self.shard = shard
+        self.acquisition = acquisition
+        self.windows: Windows[P] = Windows(bounds)
+        # By index of the topic and number of the partition, as references name them.
+        self.partitions: dict[tuple[int, int], Partition[P]] = {}
+        self._topics = {topic: index for index, topic in enumerate(topics)}
+        self._order = order
+        # Partitions take turns; one that is in here can have lost its ready events to late acks.
+        self._turns: deque[Partition[P]] = deque()
+
+    def add(self, topic: str, partition: int, position: int, metadata: str | None) -> None:
+        """Begin with a partition, also with one that appears later.
+
+        Args:
+            topic: one of the topics.
+            partition: number of the partition.
+            position: the committed offset, or where to begin when there is none.
+            metadata: text found beside the committed offset; None where nothing is committed, so that the position
+                becomes committable at once.
+        """
+        index = self._topics[topic]
+        origin = Origin.of(self.shard, self.acquisition, index, topic, partition)
+        window = self.windows.add(topic, partition, position, metadata)
+        self.partitions[index, partition] = Partition(origin, window, self._order)
+
+    def offer(self, topic: str, partition: int, events: Sequence[Event[P]], start: int, end: int) -> int:
+        """Take in what was read of a partition; see ``Window.take``.
+
+        Args:
+            topic: name of the topic.
+            partition: number of the partition.
+            events: matching events in ascending order of offset.
+            start: first offset that was looked at.
+            end: first offset that was not.
+
+        Returns:
+            The offset from which the partition is to be read on. Below ``end`` there was no room for the rest, below
+            ``start`` something between was left out and nothing was taken.
+        """
+        source = self._source(topic, partition)
+        taken = self.windows.take(source.window, events, start, end)
+        if taken:
+            source.add(taken)
+            self._line_up(source)
+        return source.window.position
+
+    def skip(self, topic: str, partition: int, start: int, end: int) -> int:
+        """Take note of a stretch without matching events, or of one that retention has deleted; see ``offer``."""
+        return self.offer(topic, partition, (), start, end)
+
+    def room(self, topic: str, partition: int) -> Room:
+        """What may be offered of a partition now."""
+        return self.windows.room(self._source(topic, partition).window)
+
+    def position(self, topic: str, partition: int) -> int:
+        """The offset from which a partition is to be read."""
+        return self._source(topic, partition).window.position
+
+    def has_ready(self) -> bool:
+        """Whether an event can be handed out now."""
+        return any(source.ready for source in self._turns)
+
+    def hand_out(self, count: int, max_bytes: int, term: Term[Leased[P]]) -> list[Leased[P]]:
+        """Lease ready events: of a partition the lowest offsets first, the partitions in turn.
+
+        Args:
+            count: number of events at the most.
+            max_bytes: no further event once the sizes of those before reach this.
+            term: when the leases end; they are not entered there.
+        """
+        out: list[Leased[P]] = []
+        while self._turns and len(out) < count and max_bytes > 0:
+            share = -(-(count - len(out)) // len(self._turns))
+            source = self._turns.popleft()
+            source.in_turn = False
+            leased = source.hand_out(share, max_bytes, term)
+            max_bytes -= sum([each.event.size for each in leased])
+            out += leased
+            self._line_up(source)
+        return out
+
+    def put_back(self, leased: Leased[P]) -> None:
+        """Make an event ready once more."""
+        source = self.source_of(leased)
+        source.put_back(leased)
+        self._line_up(source)
+
+    def ack(self, source: Partition[P], leased: Leased[P]) -> None:
+        """Be done with an event that was handed out."""
+        self.windows.ack(source.window, leased.event.offset)
+        source.acked(leased)
+        self._line_up(source)
+
+    def source_of(self, leased: Leased[P]) -> Partition[P]:
+        """The partition of an event."""
+        return self.partitions[leased.origin.topic_index, leased.origin.partition]
+
+    def committable(self) -> list[Commit]:
+        """The partitions whose position or metadata is not committed yet."""
+        return self.windows.committable()
+
+    def committed(self, commits: Sequence[Commit]) -> None:
+        """Note what Kafka has confirmed; what was acked in the meantime stays committable."""
+        self.windows.committed(commits)
+
+    def progress(self) -> Iterator[Progress]:
+        """How far each partition is."""
+        for topic, partition, window in self.windows:
+            oldest = window.oldest
+            timestamp = None if oldest is None else oldest.timestamp
+            yield Progress(topic, partition, window.position, window.watermark, len(window.held), timestamp)
+
+    def _source(self, topic: str, partition: int) -> Partition[P]:
+        return self.partitions[self._topics[topic], partition]
+
+    def _line_up(self, source: Partition[P]) -> None:
+        if source.ready and not source.in_turn:
+            source.in_turn = True
+            self._turns.append(source)

@@ -1,0 +1,73 @@
+"""Leases that fall due together, in the order of their time."""
+
+from heapq import heapify, heappop, heappush
+from itertools import count
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+_FEW = 64
+
+
+class Term(Generic[T]):
+    """A point in time and whatever falls due then.
+
+    Args:
+        at: seconds on the clock of whoever asks.
+    """
+
+    __slots__ = ("at", "members")
+
+    def __init__(self, at: float) -> None:
+        self.at = at
+        self.members: dict[T, None] = {}
+
+
+class Terms(Generic[T]):
+    """The terms that have members.
+
+    One request makes one term for all its events, so the cost per event is that of a dict entry. Terms that lost all
+    members stay in the heap until there are too many of them.
+    """
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[float, int, Term[T]]] = []
+        self._order = count()
+        self._empty = 0
+
+    def __len__(self) -> int:
+        return len(self._heap)
+
+    def start(self, term: Term[T]) -> None:
+        """Let a term run that has its members; without any it is nothing."""
+        if term.members:
+            heappush(self._heap, (term.at, next(self._order), term))
+
+    def leave(self, term: Term[T], member: T) -> None:
+        """Take a member out of a term that runs."""
+        del term.members[member]
+        if not term.members:
+            self._empty += 1
+            if self._empty > _FEW and self._empty * 2 > len(self._heap):
+                self._heap = [entry for entry in self._heap if entry[2].members]
+                heapify(self._heap)
+                self._empty = 0
+
+    def due(self, now: float) -> list[T]:
+        """Take out all members whose time has come, the earliest first."""
+        members: list[T] = []
+        heap = self._heap
+        while heap and heap[0][0] <= now:
+            term = heappop(heap)[2]
+            if term.members:
+                members.extend(term.members)
+            else:
+                self._empty -= 1
+        return members
+
+    def next(self) -> float | None:
+        """When the next member falls due."""
+        while self._heap and not self._heap[0][2].members:
+            heappop(self._heap)
+            self._empty -= 1
+        return self._heap[0][0] if self._heap else None

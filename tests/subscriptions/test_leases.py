@@ -1,0 +1,444 @@
+"""Leases: who gets which event when, and what a reference still does, with time as a plain number."""
+
+import gc
+import weakref
+from collections import Counter
+
+import pytest
+
+from eventbus_gateway.subscriptions.leased import Cause, Leased, Outcome
+from eventbus_gateway.subscriptions.leases import Counts, Leases
+from eventbus_gateway.subscriptions.supply import Progress, Supply
+from eventbus_gateway.subscriptions.terms import Term, Terms
+from eventbus_gateway.subscriptions.tokens import Reference, parse
+from eventbus_gateway.subscriptions.window import Event
+from eventbus_gateway.subscriptions.windows import Bounds, Commit
+
+OK, STALE, EXPIRED = Outcome.OK, Outcome.STALE, Outcome.EXPIRED
+SETTLED, UNKNOWN = Outcome.SETTLED, Outcome.UNKNOWN
+ACQUISITION = 0xFEED_FACE_CAFE_BEEF
+LOTS = 10**9
+
+
+def event(offset: int, key: bytes | None = None, size: int = 10) -> Event[str]:
+    return Event(offset, 1_000 + offset, key, size, f"payload {offset}")
+
+
+class Shard:
+    """A supply of two topics with leases, and short words for both."""
+
+    def __init__(
+        self,
+        order: str = "none",
+        max_deliveries: int | None = None,
+        partitions: int = 1,
+        max_events: int = 1_000,
+        acquisition: int = ACQUISITION,
+    ) -> None:
+        bounds = Bounds(max_events, 10**6)
+        self.supply: Supply[str] = Supply(3, acquisition, ["a", "b"], bounds, "key" if order == "key" else "none")
+        self.leases: Leases[str] = Leases(self.supply, max_deliveries)
+        for partition in range(partitions):
+            self.supply.add("a", partition, 0, "")
+
+    def offer(self, *keys: bytes | None, partition: int = 0) -> None:
+        start = self.supply.position("a", partition)
+        events = [event(start + index, key) for index, key in enumerate(keys)]
+        assert self.supply.offer("a", partition, events, start, start + len(events)) == start + len(events)
+
+    def receive(self, now: float, count: int = 100, seconds: float = 30.0) -> list[Leased[str]]:
+        return self.leases.receive(now, count, seconds, LOTS)
+
+    def offsets(self, now: float, count: int = 100, seconds: float = 30.0) -> list[int]:
+        return [each.event.offset for each in self.receive(now, count, seconds)]
+
+    def counts(self) -> Counts:
+        return self.leases.counts()
+
+
+def references(leased: list[Leased[str]]) -> list[Reference]:
+    return [each.reference for each in leased]
+
+
+def test_an_event_is_handed_out_with_all_that_a_client_needs() -> None:
+    shard = Shard()
+    shard.offer(b"k")
+    (leased,) = shard.receive(0.0)
+    assert leased.event == event(0, b"k")
+    assert (leased.origin.topic, leased.origin.partition, leased.delivery_count) == ("a", 0, 1)
+    assert leased.reference == Reference(3, ACQUISITION, 0, 0, 0, 1)
+    assert parse(leased.token) == leased.reference
+
+
+def test_a_leased_event_comes_again_at_its_deadline_and_no_sooner() -> None:
+    shard = Shard()
+    shard.offer(None, None)
+    assert shard.offsets(100.0, 1, 30.0) == [0]
+    assert shard.leases.next_deadline() == 130.0
+    assert shard.offsets(129.999) == [1]
+    assert not shard.supply.has_ready()
+    shard.leases.advance(130.0)
+    assert shard.supply.has_ready()
+    (again,) = shard.receive(130.0, 1)
+    assert (again.event.offset, again.delivery_count) == (0, 2)
+
+
+def test_expired_events_come_before_newer_ones() -> None:
+    shard = Shard()
+    shard.offer(*[None] * 5)
+    shard.receive(0.0, 3)
+    assert shard.offsets(40.0, 4) == [0, 1, 2, 3]
+
+
+def test_an_acked_event_never_comes_again() -> None:
+    shard = Shard()
+    shard.offer(None, None)
+    first = references(shard.receive(0.0))
+    assert shard.leases.ack(first) == [OK, OK]
+    assert shard.leases.ack(first) == [SETTLED, SETTLED]
+    assert shard.offsets(1_000.0) == []
+    assert shard.supply.committable() == [Commit("a", 0, 2, "")]
+    assert shard.leases.next_deadline() is None
+
+
+def test_an_ack_after_the_lease_counts_until_the_event_is_handed_out_again() -> None:
+    shard = Shard()
+    shard.offer(None, None)
+    first = references(shard.receive(0.0))
+    shard.leases.advance(31.0)
+    assert shard.leases.ack(first[:1]) == [OK]
+    assert shard.offsets(31.0) == [1]
+    assert shard.leases.ack(first) == [SETTLED, STALE]
+
+
+def test_a_late_ack_of_the_only_ready_event_leaves_nothing_ready() -> None:
+    shard = Shard()
+    shard.offer(None)
+    first = references(shard.receive(0.0))
+    shard.leases.advance(31.0)
+    assert shard.supply.has_ready()
+    shard.leases.ack(first)
+    assert not shard.supply.has_ready()
+
+
+def test_released_events_come_again_at_once_or_after_the_delay() -> None:
+    shard = Shard()
+    shard.offer(None, None)
+    now, later = references(shard.receive(0.0))
+    assert shard.leases.release(1.0, [now], 0.0) == [OK]
+    assert shard.leases.release(1.0, [later], 10.0) == [OK]
+    assert shard.counts() == Counts(ready=1, leased=0, delayed=1, blocked=0, dead_letters=0)
+    assert shard.offsets(10.9) == [0]
+    assert shard.offsets(11.0) == [1]
+    assert shard.leases.release(11.0, [now], 0.0) == [STALE]
+
+
+def test_an_ack_after_a_release_counts_until_the_event_is_handed_out_again() -> None:
+    shard = Shard()
+    shard.offer(None, None)
+    first = references(shard.receive(0.0))
+    shard.leases.release(1.0, first[:1], 0.0)
+    shard.leases.release(1.0, first[1:], 10.0)
+    assert shard.leases.release(1.0, first, 0.0) == [EXPIRED, EXPIRED]
+    assert shard.leases.ack(first) == [OK, OK]
+    assert shard.offsets(100.0) == []
+
+
+def test_a_lease_is_extended_from_now() -> None:
+    shard = Shard()
+    shard.offer(None, None)
+    longer, shorter = references(shard.receive(0.0, 2, 30.0))
+    assert shard.leases.extend(20.0, [longer, longer], 30.0) == [OK, OK]
+    assert shard.leases.extend(20.0, [shorter], 1.0) == [OK]
+    assert shard.leases.next_deadline() == 21.0
+    assert shard.offsets(21.0) == [1]
+    assert shard.offsets(49.9) == []
+    assert shard.offsets(50.0) == [0]
+
+
+def test_a_lease_that_is_over_cannot_be_extended() -> None:
+    shard = Shard()
+    shard.offer(None)
+    first = references(shard.receive(0.0, 1, 30.0))
+    assert shard.leases.extend(30.0, first, 30.0) == [EXPIRED]
+    assert shard.offsets(30.0) == [0]
+    assert shard.leases.extend(31.0, first, 30.0) == [STALE]
+
+
+def test_references_of_others_are_refused_and_move_nothing() -> None:
+    shard = Shard(partitions=2)
+    shard.offer(None, None, None)
+    shard.receive(0.0, 1)
+    good = Reference(3, ACQUISITION, 0, 0, 0, 1)
+    cases = {
+        good._replace(acquisition=ACQUISITION ^ 1): STALE,
+        good._replace(shard=4): STALE,
+        good._replace(topic=1): UNKNOWN,
+        good._replace(topic=65_535): UNKNOWN,
+        good._replace(partition=9): UNKNOWN,
+        good._replace(partition=1): UNKNOWN,
+        good._replace(offset=1): UNKNOWN,
+        good._replace(offset=3): UNKNOWN,
+        good._replace(offset=2**64 - 1): UNKNOWN,
+        good._replace(delivery_count=0): UNKNOWN,
+        good._replace(delivery_count=2): UNKNOWN,
+    }
+    for verb in (
+        shard.leases.ack,
+        lambda refs: shard.leases.release(1.0, refs, 0.0),
+        lambda refs: shard.leases.extend(1.0, refs, 60.0),
+        lambda refs: shard.leases.reject(refs, "no"),
+        shard.leases.dead_lettered,
+        lambda refs: shard.leases.dead_letter_failed(1.0, refs, 1.0),
+    ):
+        assert verb(list(cases)) == list(cases.values())
+    assert shard.counts() == Counts(ready=2, leased=1, delayed=0, blocked=0, dead_letters=0)
+    assert shard.leases.next_deadline() == 30.0
+
+
+def test_tokens_of_a_former_state_are_stale() -> None:
+    shard, successor = Shard(), Shard(acquisition=1)
+    shard.offer(None)
+    successor.offer(None)
+    old = references(shard.receive(0.0))
+    successor.receive(0.0)
+    assert successor.leases.ack(old) == [STALE]
+    assert successor.counts().leased == 1
+
+
+def test_a_rejected_event_becomes_a_dead_letter() -> None:
+    shard = Shard()
+    shard.offer(None, None)
+    bad, good = references(shard.receive(0.0))
+    assert shard.leases.reject([bad], "no such patient") == [OK]
+    (letter,) = shard.leases.due_dead_letters(0.0, 10)
+    assert (letter.cause, letter.reason) == (Cause.REJECTED, "no such patient")
+    assert letter.leased.event == event(0)
+    assert letter.leased.delivery_count == 1
+    assert shard.leases.due_dead_letters(1_000.0, 10) == []
+    shard.leases.ack([good])
+    assert [commit.offset for commit in shard.supply.committable()] == [0]
+    assert shard.leases.dead_lettered([bad]) == [OK]
+    assert shard.supply.committable() == [Commit("a", 0, 2, "")]
+    assert shard.leases.dead_lettered([bad]) == [SETTLED]
+
+
+def test_a_rejection_is_final() -> None:
+    shard = Shard()
+    shard.offer(None)
+    first = references(shard.receive(0.0))
+    shard.leases.reject(first, "")
+    assert shard.leases.ack(first) == [SETTLED]
+    assert shard.leases.release(1.0, first, 0.0) == [SETTLED]
+    assert shard.leases.extend(1.0, first, 9.0) == [SETTLED]
+    assert shard.leases.reject(first, "") == [SETTLED]
+    assert len(shard.leases.due_dead_letters(1.0, 10)) == 1
+
+
+@pytest.mark.parametrize("ended", ["expired", "released"])
+def test_after_the_last_delivery_an_event_becomes_a_dead_letter(ended: str) -> None:
+    shard = Shard(max_deliveries=2)
+    shard.offer(None)
+    shard.receive(0.0)
+    last = shard.receive(30.0)
+    assert last[0].delivery_count == 2
+    if ended == "released":
+        assert shard.leases.release(31.0, references(last), 5.0) == [OK]
+        (letter,) = shard.leases.due_dead_letters(31.0, 10)
+    else:
+        assert shard.leases.due_dead_letters(59.9, 10) == []
+        (letter,) = shard.leases.due_dead_letters(60.0, 10)
+    assert letter == (last[0], Cause.MAX_DELIVERIES, "")
+    assert shard.offsets(1_000.0) == []
+
+
+def test_a_dead_letter_that_could_not_be_stored_comes_again_but_never_to_clients() -> None:
+    shard = Shard(max_deliveries=1)
+    shard.offer(None)
+    shard.receive(0.0)
+    (letter,) = shard.leases.due_dead_letters(30.0, 10)
+    reference = letter.leased.reference
+    assert shard.leases.dead_letter_failed(31.0, [reference, reference], 5.0) == [OK, OK]
+    assert shard.leases.next_deadline() == 36.0
+    assert shard.leases.due_dead_letters(35.9, 10) == []
+    assert shard.leases.due_dead_letters(36.0, 10) == [letter]
+    assert shard.offsets(1_000.0) == []
+    assert shard.counts().dead_letters == 1
+    assert shard.leases.dead_lettered([reference]) == [OK]
+    assert shard.counts().dead_letters == 0
+
+
+def test_a_late_ack_spares_an_event_its_dead_letter() -> None:
+    shard = Shard(max_deliveries=1)
+    shard.offer(None, None)
+    first = references(shard.receive(0.0))
+    (stored,) = shard.leases.due_dead_letters(30.0, 1)
+    assert shard.leases.ack(first) == [OK, OK]
+    assert shard.leases.due_dead_letters(31.0, 10) == []
+    # The one that was being stored meanwhile is a dead letter too many, which loses nothing.
+    assert shard.leases.dead_lettered([stored.leased.reference]) == [SETTLED]
+    assert shard.counts() == Counts(0, 0, 0, 0, 0)
+
+
+def test_a_leased_event_cannot_be_called_dead_lettered() -> None:
+    shard = Shard()
+    shard.offer(None)
+    first = references(shard.receive(0.0))
+    assert shard.leases.dead_lettered(first) == [UNKNOWN]
+    assert shard.leases.dead_letter_failed(0.0, first, 1.0) == [UNKNOWN]
+    assert shard.leases.ack(first) == [OK]
+
+
+def test_the_next_event_of_a_key_waits_for_the_ack_of_the_one_before() -> None:
+    shard = Shard(order="key")
+    shard.offer(b"k", b"k", b"other", None, b"k", None)
+    first = shard.receive(0.0)
+    assert [each.event.offset for each in first] == [0, 2, 3, 5]
+    assert shard.counts() == Counts(ready=0, leased=4, delayed=0, blocked=2, dead_letters=0)
+    shard.leases.ack(references(first)[:1])
+    second = shard.receive(1.0)
+    assert [each.event.offset for each in second] == [1]
+    # It expires, and is still the one that the key waits for.
+    assert shard.offsets(40.0) == [1, 2, 3, 5]
+    assert shard.leases.ack(references(second)) == [STALE]
+
+
+def test_a_key_waits_for_a_delay_and_for_a_dead_letter() -> None:
+    shard = Shard(order="key")
+    shard.offer(b"k", b"k")
+    first = references(shard.receive(0.0))
+    shard.leases.release(0.0, first, 10.0)
+    assert shard.offsets(9.0) == []
+    again = references(shard.receive(10.0))
+    shard.leases.reject(again, "")
+    assert shard.offsets(10.0) == []
+    shard.leases.due_dead_letters(10.0, 1)
+    assert shard.offsets(10.0) == []
+    shard.leases.dead_lettered(again)
+    assert shard.offsets(10.0) == [1]
+
+
+def test_keys_of_other_partitions_do_not_wait() -> None:
+    shard = Shard(order="key", partitions=2)
+    shard.offer(b"k", partition=0)
+    shard.offer(b"k", partition=1)
+    assert shard.offsets(0.0) == [0, 0]
+
+
+def test_without_order_nothing_waits_for_its_key() -> None:
+    shard = Shard()
+    shard.offer(b"k", b"k")
+    assert shard.offsets(0.0) == [0, 1]
+
+
+def test_a_key_that_was_held_up_is_handed_out_by_offset() -> None:
+    shard = Shard(order="key")
+    shard.offer(b"k", b"k", *[None] * 8)
+    first = shard.receive(0.0, 4)
+    shard.leases.ack(references(first)[:1])
+    assert shard.offsets(0.0) == [1, 5, 6, 7, 8, 9]
+
+
+def test_a_busy_partition_does_not_starve_the_others() -> None:
+    shard = Shard(partitions=3)
+    shard.offer(*[None] * 90, partition=0)
+    shard.offer(*[None] * 5, partition=1)
+    shard.offer(*[None] * 40, partition=2)
+    got = Counter(each.origin.partition for each in shard.receive(0.0, 60))
+    assert got[1] == 5
+    assert abs(got[0] - got[2]) <= 20
+    assert sum(got.values()) == 60
+
+
+def test_partitions_take_turns_also_over_requests_for_one_event() -> None:
+    shard = Shard(partitions=3)
+    for partition in range(3):
+        shard.offer(None, None, None, partition=partition)
+    order = [shard.receive(0.0, 1)[0].origin.partition for _ in range(9)]
+    assert order == [0, 1, 2] * 3
+
+
+def test_an_answer_is_bounded_in_bytes_but_has_at_least_one_event() -> None:
+    shard = Shard()
+    shard.offer(*[None] * 10)
+    assert len(shard.leases.receive(0.0, 100, 30.0, 25)) == 3
+    assert len(shard.leases.receive(0.0, 100, 30.0, 1)) == 1
+    assert len(shard.leases.receive(0.0, 100, 30.0, LOTS)) == 6
+
+
+def test_a_request_without_events_leaves_no_trace() -> None:
+    shard = Shard()
+    assert shard.receive(0.0) == []
+    assert shard.leases.next_deadline() is None
+
+
+def test_progress_shows_the_oldest_unacked_event() -> None:
+    shard = Shard(partitions=2)
+    shard.offer(None, None)
+    leased = references(shard.receive(0.0))
+    shard.leases.ack(leased[:1])
+    assert list(shard.supply.progress()) == [Progress("a", 0, 2, 1, 1, 1_001), Progress("a", 1, 0, 0, 0, None)]
+
+
+def test_a_partition_that_appears_later_joins_in() -> None:
+    shard = Shard()
+    shard.supply.add("b", 7, 0, None)
+    assert shard.supply.committable() == [Commit("b", 7, 0, "")]
+    assert shard.supply.offer("b", 7, [event(0)], 0, 1) == 1
+    (leased,) = shard.receive(0.0)
+    assert (leased.origin.topic, leased.origin.partition) == ("b", 7)
+    assert shard.leases.ack([leased.reference]) == [OK]
+
+
+def test_skipped_stretches_move_the_position() -> None:
+    shard = Shard()
+    shard.offer(None)
+    assert shard.supply.skip("a", 0, 1, 5_000) == 5_000
+    shard.leases.ack(references(shard.receive(0.0)))
+    assert shard.supply.committable() == [Commit("a", 0, 5_000, "")]
+
+
+class Payload:
+    """Something that can be seen to go away."""
+
+
+@pytest.mark.parametrize("order", ["none", "key"])
+def test_what_is_acked_is_held_no_longer(order: str) -> None:
+    supply: Supply[Payload] = Supply(0, 1, ["a"], Bounds(10, LOTS), "key" if order == "key" else "none")
+    leases: Leases[Payload] = Leases(supply)
+    supply.add("a", 0, 0, "")
+    payloads = [Payload() for _ in range(3)]
+    seen = [weakref.ref(payload) for payload in payloads]
+    supply.offer("a", 0, [Event(offset, 0, None, 1, payload) for offset, payload in enumerate(payloads)], 0, 3)
+    payloads.clear()
+    named = [each.reference for each in leases.receive(0.0, 10, 30.0, LOTS)]
+    leases.ack(named[:1])
+    gc.collect()
+    assert [each() is None for each in seen] == [True, False, False]
+    leases.advance(30.0)
+    leases.ack(named[1:2])
+    leases.reject(named[2:], "")
+    leases.due_dead_letters(30.0, 1)
+    leases.dead_lettered(named[2:])
+    gc.collect()
+    assert [each() is None for each in seen] == [True, True, True]
+
+
+def test_requests_whose_events_are_acked_leave_nothing_behind() -> None:
+    terms: Terms[int] = Terms()
+    terms.start(Term(1.0))
+    assert len(terms) == 0
+    kept: Term[int] = Term(5_000.0)
+    kept.members = {-1: None}
+    terms.start(kept)
+    for number in range(10_000):
+        term: Term[int] = Term(float(number))
+        term.members = {number: None}
+        terms.start(term)
+        terms.leave(term, number)
+        assert len(terms) < 200
+    assert terms.next() == 5_000.0
+    assert terms.due(4_999.9) == []
+    assert terms.due(5_000.0) == [-1]
+    assert terms.next() is None
+    assert len(terms) == 0

@@ -1,0 +1,396 @@
+"""Random histories of one shard against a simple model: reading, leasing, acking, committing and failing over.
+
+The model keeps for each event that was read one word of state, and computes from all of them what every call has to
+answer. Kafka is a dict of what was committed. A fail-over begins a new state from there at any moment.
+"""
+
+from dataclasses import dataclass, field
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from eventbus_gateway.subscriptions.commit_metadata import MAX_BYTES, decode
+from eventbus_gateway.subscriptions.leased import Cause, Leased, Outcome
+from eventbus_gateway.subscriptions.leases import Counts, Leases
+from eventbus_gateway.subscriptions.supply import Supply
+from eventbus_gateway.subscriptions.tokens import Reference, parse
+from eventbus_gateway.subscriptions.window import Event
+from eventbus_gateway.subscriptions.windows import Bounds
+
+TOPICS = ["a", "b"]
+PLACES = [("a", 0), ("a", 1), ("b", 0)]
+MAX_EVENTS, MAX_BYTES_HELD, PARTITION_EVENTS, SPAN, LARGEST = 16, 200, 9, 30, 40
+Place = tuple[str, int]
+
+
+@dataclass
+class Known:
+    """An unacked event: ready, leased, delayed, due (as a dead letter), storing, or waiting (to be due again)."""
+
+    state: str = "ready"
+    deliveries: int = 0
+    at: float = 0.0
+    cause: Cause = Cause.MAX_DELIVERIES
+
+
+@dataclass
+class Log:
+    """One partition: its records, and what this subscription has done with them."""
+
+    matching: dict[int, Event[str]] = field(default_factory=dict)
+    end: int = 0
+    position: int = 0
+    known: dict[int, Known] = field(default_factory=dict)
+    acked: set[int] = field(default_factory=set)
+    committed: tuple[int, str] | None = None
+    committed_acks: set[int] = field(default_factory=set)
+
+    def blocked(self, offset: int) -> bool:
+        key = self.matching[offset].key
+        return key is not None and any(self.matching[low].key == key for low in self.known if low < offset)
+
+
+class Histories(RuleBasedStateMachine):
+    """One subscription through all that can happen to it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 0.0
+        self.acquisition = 0
+        self.logs = {place: Log() for place in PLACES}
+        self.handed_out: list[tuple[Place, Reference]] = []
+
+    @initialize(ordered=st.booleans(), max_deliveries=st.sampled_from([None, 1, 2, 3]))
+    def begin(self, ordered: bool, max_deliveries: int | None) -> None:
+        self.ordered, self.max_deliveries = ordered, max_deliveries
+        self.fail_over()
+
+    @rule()
+    def fail_over(self) -> None:
+        self.acquisition += 1
+        bounds = Bounds(MAX_EVENTS, MAX_BYTES_HELD, PARTITION_EVENTS, SPAN)
+        self.supply: Supply[str] = Supply(0, self.acquisition, TOPICS, bounds, "key" if self.ordered else "none")
+        self.leases: Leases[str] = Leases(self.supply, self.max_deliveries)
+        for (topic, partition), log in self.logs.items():
+            offset, metadata = log.committed or (0, None)
+            self.supply.add(topic, partition, offset, metadata)
+            log.acked, log.known = set(log.committed_acks), {}
+            log.position = self.supply.position(topic, partition)
+            assert log.position == offset
+
+    @rule(
+        place=st.sampled_from(PLACES),
+        records=st.lists(
+            st.tuples(
+                st.sampled_from(["event", "event", "event", "filtered", "gap"]),
+                st.sampled_from([None, b"x", b"y"]),
+                st.integers(1, LARGEST),
+            ),
+            min_size=1,
+            max_size=12,
+        ),
+    )
+    def produce(self, place: Place, records: list[tuple[str, bytes | None, int]]) -> None:
+        log = self.logs[place]
+        for kind, key, size in records:
+            if kind == "event":
+                log.matching[log.end] = Event(log.end, log.end * 7, key, size, f"{place} {log.end}")
+            log.end += 1
+
+    @rule(place=st.sampled_from(PLACES), count=st.integers(0, 25), back=st.integers(0, 3))
+    def read(self, place: Place, count: int, back: int) -> None:
+        log = self.logs[place]
+        start = max(0, log.position - back)
+        self._offer(place, start, max(start, min(log.end, log.position + count)))
+
+    @rule(place=st.sampled_from(PLACES))
+    def read_with_a_hole(self, place: Place) -> None:
+        log = self.logs[place]
+        if log.position + 1 < log.end:
+            events = [event for offset, event in log.matching.items() if offset > log.position]
+            assert self.supply.offer(*place, events, log.position + 1, log.end) == log.position
+
+    def _offer(self, place: Place, start: int, end: int) -> None:
+        log = self.logs[place]
+        room, before = self.supply.room(*place), log.position
+        nothing_held = not any(each.known for each in self.logs.values())
+        events = [log.matching[offset] for offset in range(start, end) if offset in log.matching]
+        log.position = self.supply.offer(*place, events, start, end)
+        assert log.position >= before
+        wanted = [offset for offset in range(before, end) if offset in log.matching and offset not in log.acked]
+        new = [offset for offset in wanted if offset < log.position]
+        assert len(new) <= room.events
+        assert new or not wanted or not nothing_held
+        assert nothing_held is False or len(new) == len(wanted) or len(new) >= 2 or room.bytes <= LARGEST
+        log.known.update((offset, Known()) for offset in new)
+
+    @rule(seconds=st.sampled_from([0.5, 1.0, 3.0, 10.0, 40.0]))
+    def wait(self, seconds: float) -> None:
+        self.now += seconds
+
+    @rule(
+        count=st.integers(1, 12), seconds=st.sampled_from([1.0, 5.0, 30.0]), max_bytes=st.sampled_from([1, 60, 10**9])
+    )
+    def receive(self, count: int, seconds: float, max_bytes: int) -> None:
+        leased = self.leases.receive(self.now, count, seconds, max_bytes)
+        self._advance()
+        ready = {place: self._ready(place) for place in PLACES}
+        assert len(leased) <= count
+        sizes = [each.event.size for each in leased]
+        assert sum(sizes[:-1]) < max_bytes
+        if len(leased) < count and sum(sizes) < max_bytes:
+            assert len(leased) == sum(map(len, ready.values()))
+        for place in PLACES:
+            mine = [each for each in leased if (each.origin.topic, each.origin.partition) == place]
+            offsets = [each.event.offset for each in mine]
+            assert sorted(offsets) == ready[place][: len(offsets)]
+            for each in mine:
+                self._was_leased(place, each, self.now + seconds)
+
+    def _was_leased(self, place: Place, leased: Leased[str], deadline: float) -> None:
+        log = self.logs[place]
+        event = leased.event
+        assert event is log.matching[event.offset]
+        assert event.offset not in log.acked
+        known = log.known[event.offset]
+        assert not self.ordered or not log.blocked(event.offset)
+        known.state, known.deliveries, known.at = "leased", known.deliveries + 1, deadline
+        assert leased.delivery_count == known.deliveries
+        assert self.max_deliveries is None or leased.delivery_count <= self.max_deliveries
+        reference = parse(leased.token)
+        assert reference is not None
+        self.handed_out.append((place, reference))
+
+    def _ready(self, place: Place) -> list[int]:
+        log = self.logs[place]
+        ready = sorted(offset for offset, known in log.known.items() if known.state == "ready")
+        return [offset for offset in ready if not (self.ordered and log.blocked(offset))]
+
+    def _advance(self) -> None:
+        for log in self.logs.values():
+            for known in log.known.values():
+                if known.at > self.now:
+                    continue
+                if known.state == "leased":
+                    known.state = "due" if known.deliveries == self.max_deliveries else "ready"
+                elif known.state in {"delayed", "waiting"}:
+                    known.state = "ready" if known.state == "delayed" else "due"
+
+    def _some(self, data: st.DataObject) -> list[tuple[Place, Reference]]:
+        # Mostly recent ones, sometimes any that ever was, twice the same included.
+        recent = self.handed_out[-12:] if data.draw(st.integers(0, 4)) else self.handed_out
+        return data.draw(st.lists(st.sampled_from(recent), min_size=1, max_size=8))
+
+    def _find(self, place: Place, reference: Reference) -> Known | Outcome:
+        log = self.logs[place]
+        if reference.acquisition != self.acquisition:
+            return Outcome.STALE
+        known = log.known.get(reference.offset)
+        if known is None:
+            return Outcome.SETTLED
+        return known if known.deliveries == reference.delivery_count else Outcome.STALE
+
+    def _settle(self, place: Place, offset: int) -> None:
+        del self.logs[place].known[offset]
+        self.logs[place].acked.add(offset)
+
+    @precondition(lambda self: self.handed_out)
+    @rule(data=st.data())
+    def ack(self, data: st.DataObject) -> None:
+        chosen = self._some(data)
+        outcomes = self.leases.ack([reference for _, reference in chosen])
+        for (place, reference), outcome in zip(chosen, outcomes, strict=True):
+            known = self._find(place, reference)
+            if isinstance(known, Outcome):
+                assert outcome is known
+            elif _is_dead(known) and known.cause is Cause.REJECTED:
+                assert outcome is Outcome.SETTLED
+            else:
+                assert outcome is Outcome.OK
+                self._settle(place, reference.offset)
+
+    @precondition(lambda self: self.handed_out)
+    @rule(data=st.data(), delay=st.sampled_from([0.0, 2.0, 20.0]))
+    def release(self, data: st.DataObject, delay: float) -> None:
+        chosen = self._some(data)
+        outcomes = self.leases.release(self.now, [reference for _, reference in chosen], delay)
+        self._advance()
+        for (place, reference), outcome in zip(chosen, outcomes, strict=True):
+            known = self._find(place, reference)
+            assert outcome is self._expected_of_lease(known)
+            if outcome is Outcome.OK and isinstance(known, Known):
+                if known.deliveries == self.max_deliveries:
+                    known.state, known.cause = "due", Cause.MAX_DELIVERIES
+                else:
+                    known.state, known.at = ("delayed", self.now + delay) if delay else ("ready", 0.0)
+
+    @precondition(lambda self: self.handed_out)
+    @rule(data=st.data(), seconds=st.sampled_from([1.0, 8.0, 60.0]))
+    def extend(self, data: st.DataObject, seconds: float) -> None:
+        chosen = self._some(data)
+        outcomes = self.leases.extend(self.now, [reference for _, reference in chosen], seconds)
+        self._advance()
+        for (place, reference), outcome in zip(chosen, outcomes, strict=True):
+            known = self._find(place, reference)
+            assert outcome is self._expected_of_lease(known)
+            if outcome is Outcome.OK and isinstance(known, Known):
+                known.at = self.now + seconds
+
+    def _expected_of_lease(self, known: Known | Outcome) -> Outcome:
+        if isinstance(known, Outcome):
+            return known
+        if known.state == "leased":
+            return Outcome.OK
+        return Outcome.SETTLED if _is_dead(known) and known.cause is Cause.REJECTED else Outcome.EXPIRED
+
+    @precondition(lambda self: self.handed_out)
+    @rule(data=st.data())
+    def reject(self, data: st.DataObject) -> None:
+        chosen = self._some(data)
+        outcomes = self.leases.reject([reference for _, reference in chosen], "because")
+        for (place, reference), outcome in zip(chosen, outcomes, strict=True):
+            known = self._find(place, reference)
+            if isinstance(known, Outcome):
+                assert outcome is known
+            elif _is_dead(known):
+                assert outcome is (Outcome.SETTLED if known.cause is Cause.REJECTED else Outcome.OK)
+            else:
+                assert outcome is Outcome.OK
+                known.state, known.cause = "due", Cause.REJECTED
+
+    @rule(count=st.integers(0, 4), outcomes=st.lists(st.sampled_from(["stored", "failed", "lost"]), min_size=4))
+    def store_dead_letters(self, count: int, outcomes: list[str]) -> None:
+        letters = self.leases.due_dead_letters(self.now, count)
+        self._advance()
+        due = {(place, o) for place, log in self.logs.items() for o, k in log.known.items() if k.state == "due"}
+        assert len(letters) == min(count, len(due))
+        for letter, outcome in zip(letters, outcomes, strict=False):
+            leased = letter.leased
+            place, offset = (leased.origin.topic, leased.origin.partition), leased.event.offset
+            assert (place, offset) in due
+            due.remove((place, offset))
+            known = self.logs[place].known[offset]
+            assert letter.cause is known.cause
+            assert leased.delivery_count == known.deliveries
+            known.state = "storing"
+            if outcome == "stored":
+                assert self.leases.dead_lettered([leased.reference]) == [Outcome.OK]
+                self._settle(place, offset)
+            elif outcome == "failed":
+                assert self.leases.dead_letter_failed(self.now, [leased.reference], 4.0) == [Outcome.OK]
+                known.state, known.at = "waiting", self.now + 4.0
+
+    @rule(confirmed=st.booleans(), stored=st.sets(st.sampled_from(PLACES)))
+    def commit(self, confirmed: bool, stored: set[Place]) -> None:
+        """Kafka may store some of a commit, and its answer may be lost."""
+        commits = self.supply.committable()
+        changed = {(commit.topic, commit.partition) for commit in commits}
+        kept = []
+        for commit in commits:
+            log = self.logs[commit.topic, commit.partition]
+            self._is_true(log, commit.offset, commit.metadata)
+            if (commit.topic, commit.partition) in stored:
+                log.committed, log.committed_acks = (commit.offset, commit.metadata), set(log.acked)
+                kept.append(commit)
+        if confirmed:
+            self.supply.committed(kept)
+            assert {(commit.topic, commit.partition) for commit in self.supply.committable()} == changed - stored
+        for place, log in self.logs.items():
+            if place not in changed and log.committed is not None:
+                # What is not offered for commit is there already.
+                self._is_true(log, *log.committed)
+
+    def _is_true(self, log: Log, offset: int, metadata: str) -> None:
+        assert len(metadata.encode()) <= MAX_BYTES
+        above = {done for run in decode(offset, metadata) for done in range(*run)}
+        for event in log.matching:
+            if event < log.position or event in log.acked:
+                assert (event < offset or event in above) == (event in log.acked), event
+        assert not [done for done in above if done >= log.position and done not in log.acked | _gaps(log)]
+
+    @invariant()
+    def the_bounds_hold(self) -> None:
+        if not self.acquisition:
+            return
+        held = [log.matching[offset].size for log in self.logs.values() for offset in log.known]
+        assert len(held) <= MAX_EVENTS
+        assert sum(held) < MAX_BYTES_HELD + LARGEST
+        for log in self.logs.values():
+            assert len(log.known) <= PARTITION_EVENTS
+
+    @invariant()
+    def progress_and_counts_agree(self) -> None:
+        if not self.acquisition:
+            return
+        for (topic, partition), progress in zip(self.logs, self.supply.progress(), strict=True):
+            log = self.logs[topic, partition]
+            watermark = min(log.known, default=log.position)
+            assert progress[2:5] == (log.position, watermark, len(log.known))
+            assert log.position - watermark <= SPAN
+            assert progress.oldest_timestamp == (watermark * 7 if log.known else None)
+        known = [each for log in self.logs.values() for each in log.known.values()]
+        states = [each.state for each in known]
+        ready = sum(len(self._ready(place)) for place in PLACES)
+        assert self.leases.counts() == Counts(
+            ready,
+            states.count("leased"),
+            states.count("delayed"),
+            states.count("ready") - ready,
+            sum(map(_is_dead, known)),
+        )
+        assert self.supply.has_ready() == (ready > 0)
+        times = [each.at for each in known if each.state in {"leased", "delayed", "waiting"}]
+        assert self.leases.next_deadline() == min(times, default=None)
+
+    def teardown(self) -> None:
+        """In the end every event is acked or a dead letter, and everything is committed."""
+        if not self.acquisition:
+            return
+        for _ in range(10_000):
+            if all(log.position == log.end and not log.known for log in self.logs.values()):
+                break
+            self._drain()
+        for log in self.logs.values():
+            assert set(log.matching) == log.acked
+        self.commit(confirmed=True, stored=set(PLACES))
+        assert [log.committed for log in self.logs.values()] == [(log.end, "") for log in self.logs.values()]
+
+    def _drain(self) -> None:
+        for place, log in self.logs.items():
+            self._offer(place, log.position, log.end)
+        self.now += 100.0
+        # What was lost on its way to the dead letters is settled by its owner's restart alone.
+        if any(known.state == "storing" for log in self.logs.values() for known in log.known.values()):
+            self.fail_over()
+            return
+        self.store_dead_letters(4, ["stored"] * 4)
+        before = len(self.handed_out)
+        self.receive(12, 5.0, 10**9)
+        got = self.handed_out[before:]
+        assert self.leases.ack([reference for _, reference in got]) == [Outcome.OK] * len(got)
+        for place, reference in got:
+            self._settle(place, reference.offset)
+
+
+def _is_dead(known: Known) -> bool:
+    return known.state in {"due", "storing", "waiting"}
+
+
+def _gaps(log: Log) -> set[int]:
+    return set(range(log.end)) - set(log.matching)
+
+
+@pytest.mark.parametrize("steps", [15, 60])
+def test_any_history_loses_nothing_and_repeats_only_what_was_not_committed(steps: int) -> None:
+    run_state_machine_as_test(
+        Histories, settings=settings(max_examples=120, stateful_step_count=steps, deadline=None)
+    )

@@ -37,6 +37,8 @@
     │   ├── ShuttingDown
     │   ├── KafkaUnavailable
     │   ├── TopicUnavailable         this topic cannot be written now (authorization, leader, in-sync replicas)
+    │   ├── TopicUnreadable          this topic cannot be read now (authorization, leader)
+    │   ├── PositionsUnavailable     the positions of a subscription cannot be read or moved now
     │   ├── RecordRefused            the broker refused this record
     │   ├── NotAttempted             held back because of another event of the same request
     │   ├── RegistryUnavailable
@@ -272,6 +274,16 @@ class KafkaUnavailable(Unavailable):
 class TopicUnavailable(Unavailable):
     code = "topic_unavailable"
     title = "The topic cannot be written now"
+
+
+class TopicUnreadable(Unavailable):
+    code = "topic_unreadable"
+    title = "The topic cannot be read now"
+
+
+class PositionsUnavailable(Unavailable):
+    code = "positions_unavailable"
+    title = "The positions of the subscription cannot be read or moved now"
 
 
 class RecordRefused(Unavailable):

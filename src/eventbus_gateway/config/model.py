@@ -8,7 +8,7 @@ from pydantic import Field, PrivateAttr, StringConstraints, ValidationInfo, fiel
 
 from eventbus_gateway.api.settings import HttpSettings, PublishSettings, TopicSettings
 from eventbus_gateway.auth.settings import AuthSettings
-from eventbus_gateway.kafka.settings import KafkaSettings
+from eventbus_gateway.kafka.settings import ConsumeSettings, KafkaSettings
 from eventbus_gateway.schemas.settings import RegistrySettings
 from eventbus_gateway.section import Section
 
@@ -32,6 +32,8 @@ class Config(Section):
     """Bounds and defaults of publishing."""
     kafka: KafkaSettings = KafkaSettings.model_validate({})
     """How the gateway reaches and writes to Kafka."""
+    consume: ConsumeSettings = ConsumeSettings.model_validate({})
+    """How records are read from Kafka for subscriptions and readers."""
     registry: RegistrySettings = RegistrySettings.model_validate({})
     """Where schemas come from and how long they are kept."""
     auth: AuthSettings = AuthSettings.model_validate({})

@@ -48,3 +48,28 @@ class KafkaSettings(Section):
     """A topic that was not there is looked for again after this time, for all callers together."""
     probe_seconds: float = Field(1.0, ge=0.1, le=60)
     """How often an unreachable Kafka is tried again."""
+
+
+class ConsumeSettings(Section):
+    """How records are read from Kafka for subscriptions and readers."""
+
+    max_catch_up_readers: int = Field(4, ge=1, le=64)
+    """Consumers that serve subscriptions which are behind; further ones wait for their turn."""
+    catch_up_quantum_seconds: float = Field(1.0, ge=0, le=60)
+    """How long a subscription may keep such a consumer while others wait for one."""
+    batch_records: int = Field(500, ge=1, le=10_000)
+    """Most records that are handed on at once."""
+    queue_bytes: int = Field(4_194_304, ge=65_536, le=1_073_741_824)
+    """Bytes that each consumer reads ahead; three times as much can be in memory."""
+    partition_fetch_bytes: int = Field(1_048_576, ge=1_024, le=100_000_000)
+    """Bytes of one partition that a broker sends at once."""
+    fetch_wait_ms: int = Field(500, ge=10, le=10_000)
+    """How long a broker keeps a request open while there is nothing new, in milliseconds."""
+    retry_seconds: float = Field(1.0, ge=0.05, le=60)
+    """First wait before a partition that could not be read is tried again; it doubles up to 16 times as long."""
+    positions_timeout_seconds: float = Field(10.0, ge=1, le=60)
+    """How long reading or committing positions may take."""
+    max_position_calls: int = Field(64, ge=1, le=1_000)
+    """Commits under way at the same time; further ones wait within their timeout."""
+    max_group_readers: int = Field(16, ge=1, le=256)
+    """Short-lived consumers that look positions up at the same time; further ones wait within their timeout."""

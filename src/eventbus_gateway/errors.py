@@ -22,9 +22,13 @@
     │   ├── UnsupportedMediaType
     │   ├── UnsupportedEncoding
     │   ├── EventError               one or more events have faults; each is listed
+    │   │   ├── InvalidSubscription  the resource, or what shall be done with it
     │   │   ├── InvalidAttribute     CloudEvents attribute or envelope
     │   │   └── InvalidEvent         the data does not fit the schema
-    │   └── IdempotencyKeyReused     same key, another body
+    │   ├── IdempotencyKeyReused     same key, another body
+    │   ├── UnknownSubscription
+    │   ├── TooManySubscriptions     as many as the gateway takes
+    │   └── PreconditionFailed       it was changed since the caller read it
     ├── IdempotencyKeyInUse          the first request with this key is still running
     ├── AccessError
     │   ├── Unauthenticated
@@ -204,6 +208,11 @@ class InvalidAttribute(EventError):
     title = "A CloudEvents attribute is not valid"
 
 
+class InvalidSubscription(EventError):
+    code = "invalid_subscription"
+    title = "The subscription is not valid"
+
+
 class InvalidEvent(EventError):
     code = "invalid_event"
     title = "The event does not fit its schema"
@@ -212,6 +221,21 @@ class InvalidEvent(EventError):
 class IdempotencyKeyReused(RequestError):
     code = "idempotency_key_reused"
     title = "The idempotency key was used with another request"
+
+
+class UnknownSubscription(RequestError):
+    code = "unknown_subscription"
+    title = "The subscription does not exist"
+
+
+class TooManySubscriptions(RequestError):
+    code = "too_many_subscriptions"
+    title = "There are as many subscriptions as the gateway takes"
+
+
+class PreconditionFailed(RequestError):
+    code = "precondition_failed"
+    title = "It has changed since it was read"
 
 
 class IdempotencyKeyInUse(GatewayError):

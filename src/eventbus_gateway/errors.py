@@ -21,10 +21,11 @@
     │   ├── HeadersTooLarge
     │   ├── UnsupportedMediaType
     │   ├── UnsupportedEncoding
-    │   ├── EventError               one or more events have faults; each is listed
+    │   ├── EventError               events, a filter or a resource with faults; each is listed
     │   │   ├── InvalidSubscription  the resource, or what shall be done with it
     │   │   ├── InvalidAttribute     CloudEvents attribute or envelope
-    │   │   └── InvalidEvent         the data does not fit the schema
+    │   │   ├── InvalidEvent         the data does not fit the schema
+    │   │   └── InvalidFilter        the filter is not an event pattern
     │   ├── IdempotencyKeyReused     same key, another body
     │   ├── UnknownSubscription
     │   ├── TooManySubscriptions     as many as the gateway takes
@@ -191,7 +192,7 @@ class UnsupportedEncoding(RequestError):
 
 
 class EventError(RequestError):
-    """One or more events have faults.
+    """What was sent has faults: events, a filter or a resource.
 
     Args:
         detail: a sentence for people.
@@ -216,6 +217,16 @@ class InvalidSubscription(EventError):
 class InvalidEvent(EventError):
     code = "invalid_event"
     title = "The event does not fit its schema"
+
+
+class InvalidFilter(EventError):
+    code = "invalid_filter"
+    title = "The filter is not an event pattern"
+
+    @property
+    def pointer(self) -> str:
+        """Where the first fault is."""
+        return self.faults[0].pointer
 
 
 class IdempotencyKeyReused(RequestError):

@@ -23,6 +23,7 @@ STATUS: Mapping[type[errors.GatewayError], int] = {
     errors.UnsupportedMediaType: 415,
     errors.UnsupportedEncoding: 415,
     errors.InvalidEvent: 422,
+    errors.InvalidFilter: 422,
     errors.IdempotencyKeyReused: 422,
     errors.InvalidSubscription: 422,
     errors.UnknownSubscription: 404,

@@ -144,10 +144,11 @@ class Encoder:
     def _string(self, x: str, lead: bytes, at: _Place) -> list[str]:
         source, e, h = self._source, self._source.fresh("e"), self._source.fresh("h")
         table = source.bind("L", wire.lengths(lead)) if lead else "LENGTHS"
-        spelled = f"{source.constant(lead)} + long_bytes(n)" if lead else "long_bytes(n)"
+        spelled = f"{source.constant(lead)} + long_bytes(len({e}))" if lead else f"long_bytes(len({e}))"
         source.line(at.indent, f"{e} = {x}.encode()")
-        source.line(at.indent, f"n = len({e})")
-        source.line(at.indent, f"{h} = {table}[n] if n < {wire.LENGTH_LIMIT} else {spelled}")
+        # Entering a try costs nothing, a comparison in front of each look-up would.
+        source.line(at.indent, f"try: {h} = {table}[len({e})]")
+        source.line(at.indent, f"except IndexError: {h} = {spelled}")
         return [h, e]
 
     def _listed(self, leaf: Leaf, x: str, lead: bytes, at: _Place) -> list[str]:
@@ -169,8 +170,8 @@ class Encoder:
         source, v = self._source, self._source.fresh("v")
         if leaf.kind in _RANGES:
             source.line(at.indent, f"if {x}.__class__ is not int: raise Misfit")
-            small = f"{-wire.SMALL_LIMIT} <= {x} < {wire.SMALL_LIMIT}"
-            source.line(at.indent, f"{v} = SMALL[{x}] if {small} else {leaf.kind}_bytes({x})")
+            source.line(at.indent, f"try: {v} = SMALL[{x}]")
+            source.line(at.indent, f"except KeyError: {v} = {leaf.kind}_bytes({x})")
             return ([source.constant(lead)] if lead else []) + [v]
         largest = _LARGEST[leaf.kind]
         source.line(at.indent, f"if {x}.__class__ is float and {-largest!r} <= {x} <= {largest!r}:")
@@ -200,7 +201,7 @@ class Encoder:
         source, o, a, v = self._source, self._source.fresh("o"), self._source.fresh("a"), self._source.fresh("v")
         source.line(at.indent, f"if {x}:")
         source.line(at.indent + 1, f"n = len({x})")
-        source.line(at.indent + 1, f"{o} = [SMALL[n] if n < {wire.SMALL_LIMIT} else long_bytes(n)]")
+        source.line(at.indent + 1, f"{o} = [SMALL.get(n) or long_bytes(n)]")
         source.line(at.indent + 1, f"{a} = {o}.append")
         source.line(at.indent + 1, loop)
         for part in item(at.inside(2, 1)):

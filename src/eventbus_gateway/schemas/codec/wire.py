@@ -13,7 +13,7 @@ DOUBLE_MAX = 1.7976931348623157e308
 
 SMALL_LIMIT = 8192
 """Integers from ``-SMALL_LIMIT`` up to, not including, ``SMALL_LIMIT`` are looked up in ``SMALL``."""
-LENGTH_LIMIT = 256
+LENGTH_LIMIT = 1024
 """Lengths below this are looked up in the tables that ``lengths`` makes."""
 
 
@@ -40,10 +40,10 @@ def _unsigned(number: int) -> bytes:
 _UNSIGNED = tuple(_unsigned(number) for number in range(1 << 14))
 _CONTINUED = tuple(bytes((number & 127 | 128, number >> 7 | 128)) for number in range(1 << 14))
 
-SMALL = [_UNSIGNED[number << 1] for number in range(SMALL_LIMIT)] + [
-    _UNSIGNED[~(number << 1)] for number in range(-SMALL_LIMIT, 0)
-]
-"""Encoded small integers; negative ones are found by Python's negative indexing."""
+SMALL = {
+    number: _UNSIGNED[number << 1 if number >= 0 else ~(number << 1)] for number in range(-SMALL_LIMIT, SMALL_LIMIT)
+}
+"""Encoded small integers."""
 
 ZIGZAG = tuple((number >> 1) ^ -(number & 1) for number in range(128))
 """Integers that take one byte, by that byte."""

@@ -2,9 +2,11 @@
 
 import pytest
 
+from eventbus_gateway.api.body import Media
+from eventbus_gateway.api.commands import Command
 from eventbus_gateway.api.events import Draft
 from eventbus_gateway.api.http import Request
-from eventbus_gateway.api.records import RecordBuilder
+from eventbus_gateway.api.records import RecordBuilder, Schemata
 from eventbus_gateway.api.settings import TopicSettings
 from eventbus_gateway.api.topics import Topic
 from eventbus_gateway.errors import EventTooLarge
@@ -32,7 +34,12 @@ def _largest(attributes: dict[str, str]) -> Record:
     """The record with the most data that is taken with these attributes."""
     builder = RecordBuilder(MAX)
     topic = Topic("notes", TopicSettings(format="json"))
-    build = builder.for_request(Request("POST", "/", b"", {}, b"", "request-1"), {}, topic, None, None)
+    build = builder.for_request(
+        Request("POST", "/", b"", {}, b"", "request-1"),
+        Command(Media.CLOUDEVENTS_BATCH, {}),
+        topic,
+        Schemata(None, None),
+    )
     taken: Record | None = None
     low, high = 0, MAX
     while low < high:

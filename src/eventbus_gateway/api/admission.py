@@ -19,14 +19,19 @@ class Admission:
         self.requests = 0
         self.bytes = 0
 
-    def enter(self) -> None:
+    def enter(self, held: int = 0) -> None:
         """Let one request in; :meth:`leave` has to follow.
 
+        Args:
+            held: bytes of its body that are there already.
+
         Raises:
-            Overloaded: too many requests; nothing was counted.
+            Overloaded: too many requests or bytes; nothing was counted.
         """
         if self.requests >= self._max_requests:
             raise Overloaded("Too many requests are being worked on.", retry_after=1.0)
+        if held:
+            self.hold(held)
         self.requests += 1
 
     def hold(self, count: int) -> None:

@@ -19,8 +19,9 @@ from eventbus_gateway.api.edge import Edge
 from eventbus_gateway.api.exchange import Exchange, answered
 from eventbus_gateway.api.framing import framing, repeated_names
 from eventbus_gateway.api.headers import rendered, usable_request_id
+from eventbus_gateway.api.heads import Head
 from eventbus_gateway.api.http import Answer, Request
-from eventbus_gateway.api.receiving import ReceivingConnection
+from eventbus_gateway.api.remembering import RememberingConnection
 from eventbus_gateway.api.routes import Match
 from eventbus_gateway.errors import GatewayError, MalformedRequest, Overloaded
 
@@ -41,7 +42,7 @@ def protocol_class(edge: Edge) -> type[asyncio.Protocol]:
     return BoundConnection
 
 
-class Connection(ReceivingConnection):
+class Connection(RememberingConnection):
     """One connection of a caller.
 
     Args:
@@ -116,6 +117,27 @@ class Connection(ReceivingConnection):
 
     # Receiving
 
+    def _is_between_requests(self) -> bool:
+        return self.cycle.response_complete and self.cycle.keep_alive and not self._edge.is_draining
+
+    def _take_whole(self, head: Head, body: bytes) -> None:
+        """Begin with a request whose head is known and whose body is all there: what the parser would lead to."""
+        edge = self._edge
+        request = Request(
+            head.match.route.method, head.path, head.query, head.headers, body, edge.ids(), head.repeated
+        )
+        request.memo = head.memo
+        exchange = Exchange(request, head.match, True, head.content_length)
+        self._before, self.cycle = self.cycle, exchange
+        try:
+            exchange.enter(edge.admission, len(body))
+        except Overloaded as error:
+            self._incoming = exchange
+            self._refuse(error)
+            return
+        self._disarm()
+        self._start_asgi_task(exchange, self.app)
+
     def on_headers_complete(self) -> None:
         edge = self._edge
         if self._is_head_too_large():
@@ -180,6 +202,8 @@ class Connection(ReceivingConnection):
             self._settle()
             return
         exchange.complete()
+        if exchange.match is not None and exchange.keep_alive:
+            self._learn(exchange.request, exchange.match)
         self._incoming = None
         self._take(exchange)
 

@@ -7,6 +7,7 @@ from eventbus_gateway.api.admission import Admission
 from eventbus_gateway.api.framing import target
 from eventbus_gateway.api.gateway import Gateway
 from eventbus_gateway.api.headers import HttpDate
+from eventbus_gateway.api.heads import KnownHeads
 from eventbus_gateway.api.ids import IdSource
 from eventbus_gateway.api.routes import Match
 from eventbus_gateway.api.settings import HttpSettings, PublishSettings
@@ -54,6 +55,7 @@ class Edge:
         self.is_draining = False
         self.now = 0.0
         self.lag = 0.0
+        self.heads = KnownHeads()
         self._hot: dict[tuple[bytes, bytes], tuple[str, bytes, Match]] = {}
         self._timer: asyncio.TimerHandle | None = None
 

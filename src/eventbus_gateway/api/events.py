@@ -32,6 +32,7 @@ _REASONS = {
 
 # Past the keyword handling of a named tuple's own constructor, for what is made once an event.
 _new = tuple.__new__
+_loads = orjson.loads
 
 
 class Draft(NamedTuple):
@@ -57,7 +58,12 @@ def one_event(body: bytes, settings: PublishSettings) -> Draft:
         InvalidJson: not one JSON document.
         BodyTooLarge: too many values.
     """
-    return _new(Draft, (_parsed(body, settings), body, None, ()))
+    if not body or len(body) > _UNCOUNTED_BYTES:
+        return _new(Draft, (_parsed(body, settings), body, None, ()))
+    try:
+        return _new(Draft, (_loads(body), body, None, ()))
+    except orjson.JSONDecodeError:
+        return _new(Draft, (_parsed(body, settings), body, None, ()))
 
 
 def one_cloudevent(body: bytes, settings: PublishSettings, keep_raw: bool) -> Draft:

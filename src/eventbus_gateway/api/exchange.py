@@ -50,14 +50,19 @@ class Exchange(RequestResponseCycle):
         self.task: asyncio.Task[None] | None = None
         self._body_limit = body_limit
 
-    def enter(self, admission: Admission) -> None:
+    def enter(self, admission: Admission, held: int = 0) -> None:
         """Have it counted as worked on, and its bytes from now on; :meth:`release` has to follow.
 
+        Args:
+            admission: what counts.
+            held: bytes of the body that are there already.
+
         Raises:
-            Overloaded: too many requests.
+            Overloaded: too many requests or bytes.
         """
-        admission.enter()
+        admission.enter(held)
         self._admission = admission
+        self._held = held
 
     def feed(self, chunk: bytes) -> None:
         """Take a part of the body.

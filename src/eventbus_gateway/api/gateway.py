@@ -3,6 +3,7 @@
 import logging
 import time
 import traceback
+from http import HTTPStatus
 from typing import Protocol
 
 import orjson
@@ -29,6 +30,8 @@ _SINGLE = frozenset(
     }
 )
 
+
+_STATUS = {status.value: str(status.value) for status in HTTPStatus}
 
 # Looked up once: members of an Enum are found by a slow path of their class.
 _OPEN = Access.OPEN
@@ -100,8 +103,9 @@ class Gateway:
     def finish(self, request: Request, answer: Answer, route: str, started: float) -> None:
         """Count and log a request."""
         seconds = time.perf_counter() - started
-        self._metrics.requests.add((request.method, route, str(answer.status)))
-        self._metrics.request_seconds.observe(seconds)
+        metrics = self._metrics
+        metrics.requests.add((request.method, route, _STATUS[answer[0]]))
+        metrics.request_seconds.observe(seconds)
         if self._access_log is not None:
             self._access_log.write(_line(request, answer, route, seconds))
 

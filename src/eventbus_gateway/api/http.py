@@ -1,7 +1,7 @@
 """A parsed request and a whole answer, independent of the server that carries them."""
 
 from collections.abc import Awaitable, Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from eventbus_gateway.auth.principal import NOBODY, Principal
 
@@ -9,6 +9,15 @@ JSON = b"application/json"
 PROBLEM = b"application/problem+json"
 
 NO_HEADERS: tuple[tuple[bytes, bytes], ...] = ()
+
+
+class Memo:
+    """What a handler found out from a head alone, kept for the next request with the very same head."""
+
+    __slots__ = ("found",)
+
+    def __init__(self) -> None:
+        self.found: Any = None
 
 
 class Request:
@@ -24,9 +33,21 @@ class Request:
         request_id: the caller's ``x-request-id`` where it is usable, else a new one.
         params: the path's variable segments, filled in by the router.
         principal: who calls, filled in once that is established.
+        memo: shared by all requests that came with the same head; None where nobody remembers it.
     """
 
-    __slots__ = ("body", "headers", "method", "params", "path", "principal", "query", "repeated", "request_id")
+    __slots__ = (
+        "body",
+        "headers",
+        "memo",
+        "method",
+        "params",
+        "path",
+        "principal",
+        "query",
+        "repeated",
+        "request_id",
+    )
 
     def __init__(
         self,
@@ -45,6 +66,7 @@ class Request:
         self.body = body
         self.request_id = request_id
         self.repeated = repeated
+        self.memo: Memo | None = None
         self.params: dict[str, str] = {}
         self.principal: Principal = NOBODY
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 _NODE_BITS = 48
 # Left free above a drawn number, so that counting up within a millisecond never needs a further digit.
 _ROOM = 1 << 20
+_DRAWS = 64
 
 
 class IdSource:
@@ -24,6 +25,7 @@ class IdSource:
         self._millisecond = -1
         self._head = ""
         self._node = 0
+        self._entropy = b""
 
     def __call__(self) -> str:
         """A new identifier, in lower-case text form."""
@@ -35,12 +37,19 @@ class IdSource:
 
     def _begin(self, millisecond: int) -> None:
         digits = f"{millisecond & 0xFFFF_FFFF_FFFF:012x}"
-        random = int.from_bytes(os.urandom(10), "big")
+        random = int.from_bytes(self._drawn(), "big")
         # The variant's two top bits are 10 (section 4.1), which leaves 8, 9, a or b for its digit.
         head = f"7{random & 0xFFF:03x}-{random >> 12 & 0x3FFF | 0x8000:04x}"
         self._head = f"{digits[:8]}-{digits[8:]}-{head}-"
         self._millisecond = millisecond
         self._node = min(random >> 32, (1 << _NODE_BITS) - _ROOM)
+
+    def _drawn(self) -> bytes:
+        """Ten random bytes; the system is asked for those of many milliseconds at once."""
+        if not self._entropy:
+            self._entropy = os.urandom(10 * _DRAWS)
+        drawn, self._entropy = self._entropy[:10], self._entropy[10:]
+        return drawn
 
 
 class Timestamps:

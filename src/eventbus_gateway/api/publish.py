@@ -3,60 +3,31 @@
 import asyncio
 import hashlib
 import time
-from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 import orjson
 
 from eventbus_gateway.api import receipts
-from eventbus_gateway.api.attributes import Attributes, from_headers
-from eventbus_gateway.api.body import Media, decoded, media_type
+from eventbus_gateway.api.body import Media, decoded
+from eventbus_gateway.api.commands import Command, command_of
 from eventbus_gateway.api.events import Draft, cloudevents, lines, one_cloudevent, one_event
 from eventbus_gateway.api.http import Answer, Request
-from eventbus_gateway.api.idempotency import IdempotencyWindow, idempotency_key
-from eventbus_gateway.api.query import flag
-from eventbus_gateway.api.records import RecordBuilder
+from eventbus_gateway.api.idempotency import IdempotencyWindow
+from eventbus_gateway.api.records import RecordBuilder, Schemata
 from eventbus_gateway.api.settings import PublishSettings
 from eventbus_gateway.api.topics import Topic, Topics
 from eventbus_gateway.auth.limits import EventLimits
 from eventbus_gateway.errors import EventError, EventTooLarge, Fault, InvalidEvent, InvalidHeader
 from eventbus_gateway.kafka.records import Record, RecordSink
-from eventbus_gateway.schemas.cache import Schema, Schemas
+from eventbus_gateway.schemas.cache import Schemas
 from eventbus_gateway.telemetry import Metrics
 
 MAX_FAULTS = 100
 # How many events are encoded before other requests get their turn on the loop.
 _SLICE = 64
 # Looked up once: members of an Enum are found by a slow path of their class.
-_EVENT, _CLOUDEVENT, _NDJSON = Media.EVENT, Media.CLOUDEVENT, Media.NDJSON
+_EVENT, _NDJSON = Media.EVENT, Media.NDJSON
 _FINGERPRINTED = (b"content-type", b"content-encoding", b"schema-version")
-
-
-class Command(NamedTuple):
-    """What a request asks for, before its body is read.
-
-    Args:
-        media: how the body carries its events.
-        attributes: CloudEvents attributes from the headers.
-        schema_version: version to encode with, None for the topic's own choice.
-        dry_run: validate only.
-    """
-
-    media: Media
-    attributes: Attributes
-    schema_version: int | None
-    dry_run: bool
-
-
-# What most requests ask for; made once, by media type.
-_PLAIN = {media.media_type: Command(media, {}, None, False) for media in Media}
-
-
-class Schemata(NamedTuple):
-    """The schemas that a topic's records are encoded with; None where there is none."""
-
-    value: Schema | None
-    key: Schema | None
 
 
 class Publish:
@@ -92,26 +63,50 @@ class Publish:
         self._window = IdempotencyWindow(
             settings.idempotency_window_seconds, settings.idempotency_max_keys, settings.idempotency_max_bytes
         )
+        # As many as there are topics: what each was published with last, so that it need not be made anew.
+        self._latest: dict[str, Schemata] = {}
         # Parsed batches are large: one at a time keeps their sum at one, whatever the callers do.
         self._bulk = asyncio.Lock()
 
     async def __call__(self, request: Request) -> Answer:
         """Store the request's events and answer with receipts, or say why not."""
-        command = self._command(request)
+        command = command_of(request, self._settings.max_attribute_bytes)
         name = request.params["topic"]
         topic = self._topics.known(name) or await self._topics.require(name)
-        given = request.headers.get(b"idempotency-key")
-        key = idempotency_key(given) if given is not None else None
+        key = command.idempotency_key
         if key is None or command.dry_run:
             return await self._publish(request, command, topic)
         return await self._publish_once(request, command, topic, key)
 
-    async def _publish(self, request: Request, command: Command, topic: Topic) -> Answer:
-        schemata = await self._schemata(topic, command)
+    def _publish(self, request: Request, command: Command, topic: Topic) -> Awaitable[Answer]:
+        return (self._publish_batch if command.is_batch else self._publish_one)(request, command, topic)
+
+    async def _publish_one(self, request: Request, command: Command, topic: Topic) -> Answer:
+        schemata = self._ready(topic, command) or await self._schemata(topic, command)
+        draft = self._draft(request, command, topic)
+        try:
+            event_id, record = self._builder.one(draft, request, command, topic, schemata)
+        except InvalidEvent:
+            newer = await self._newer(topic, command, schemata)
+            if newer is None:
+                raise
+            schemata = newer
+            event_id, record = self._builder.one(draft, request, command, topic, schemata)
+        if command.dry_run:
+            return _valid(1, schemata)
+        self._limits.take(request.principal, 1)
+        started = time.perf_counter()
+        outcomes = await self._sink.send(topic.name, (record,))
+        self._metrics.ack_seconds.observe(time.perf_counter() - started)
+        self._metrics.events.add((topic.name, receipts.name_of(outcomes[0])))
+        schema = schemata[0]
+        return receipts.single(topic.name, event_id, outcomes[0], schema.id if schema else None, request.path)
+
+    async def _publish_batch(self, request: Request, command: Command, topic: Topic) -> Answer:
+        schemata = self._ready(topic, command) or await self._schemata(topic, command)
         try:
             ids, records = await self._records(request, command, topic, schemata)
         except InvalidEvent:
-            # Its producer may have registered a new version a moment ago.
             newer = await self._newer(topic, command, schemata)
             if newer is None:
                 raise
@@ -123,13 +118,9 @@ class Publish:
         started = time.perf_counter()
         outcomes = await self._sink.send(topic.name, records)
         self._metrics.ack_seconds.observe(time.perf_counter() - started)
-        if command.media.is_batch:
-            for name, count in receipts.tally(outcomes).items():
-                self._metrics.events.add((topic.name, name), count)
-            return receipts.batch(ids, outcomes, request.path)
-        self._metrics.events.add((topic.name, receipts.name_of(outcomes[0])))
-        schema_id = schemata.value.id if schemata.value is not None else None
-        return receipts.single(topic.name, ids[0], outcomes[0], schema_id, request.path)
+        for name, count in receipts.tally(outcomes).items():
+            self._metrics.events.add((topic.name, name), count)
+        return receipts.batch(ids, outcomes, request.path)
 
     async def _publish_once(self, request: Request, command: Command, topic: Topic, key: bytes) -> Answer:
         scope = (request.principal.name, topic.name, key)
@@ -146,19 +137,18 @@ class Publish:
             self._window.end(scope, kept)
         return answer
 
-    def _command(self, request: Request) -> Command:
-        headers = request.headers
-        media = media_type(headers.get(b"content-type"))
-        attributes = from_headers(headers, self._settings.max_attribute_bytes)
-        version = headers.get(b"schema-version")
-        if not attributes and version is None and not request.query:
-            return _PLAIN[media.media_type]
-        return Command(
-            media,
-            attributes,
-            _schema_version(version) if version is not None else None,
-            flag(request.query, "dryRun") if request.query else False,
-        )
+    def _ready(self, topic: Topic, command: Command) -> Schemata | None:
+        """The schemas of most requests, where nothing has to be waited for."""
+        if not topic.is_avro or topic.has_avro_keys:
+            return None
+        version = command.schema_version or topic.settings.schema_version
+        value = self._schemas.ready(topic.subject, version, topic.options)
+        if value is None:
+            return None
+        before = self._latest.get(topic.name)
+        if before is None or before[0] is not value:
+            before = self._latest[topic.name] = Schemata(value, None)
+        return before
 
     async def _schemata(self, topic: Topic, command: Command) -> Schemata:
         if not topic.is_avro and command.schema_version is not None:
@@ -169,13 +159,16 @@ class Publish:
             value = self._schemas.ready(topic.subject, version, topic.options) or await self._schemas.get(
                 topic.subject, version, topic.options
             )
-        if topic.settings.key_format == "avro":
+        if topic.has_avro_keys:
             value_of_key = self._schemas.ready(topic.key_subject, None, topic.options)
             key = value_of_key or await self._schemas.get(topic.key_subject, None, topic.options)
         return Schemata(value, key)
 
     async def _newer(self, topic: Topic, command: Command, schemata: Schemata) -> Schemata | None:
-        """The schemas again where the registry has newer ones than those that an event did not fit."""
+        """The schemas again where the registry has newer ones than those that an event did not fit.
+
+        Its producer may have registered one a moment ago.
+        """
         value, key = schemata
         is_pinned = command.schema_version is not None or topic.settings.schema_version is not None
         newer_value = None if value is None or is_pinned else await self._schemas.newer(value, topic.options)
@@ -184,32 +177,31 @@ class Publish:
             return None
         return Schemata(newer_value or value, newer_key or key)
 
+    def _draft(self, request: Request, command: Command, topic: Topic) -> Draft:
+        settings = self._settings
+        body = request.body
+        if command.encoding is not None or len(body) > settings.max_event_bytes:
+            body = decoded(body, command.encoding, settings.max_event_bytes, settings.max_gzip_ratio)
+        if command.media is _EVENT:
+            return one_event(body, settings)
+        _refuse_attributes_outside(command)
+        return one_cloudevent(body, settings, not topic.is_avro)
+
     async def _records(
         self, request: Request, command: Command, topic: Topic, schemata: Schemata
     ) -> tuple[list[str], list[Record]]:
         settings = self._settings
-        media = command.media
-        limit = settings.max_batch_bytes if media.is_batch else settings.max_event_bytes
-        body = decoded(request.body, request.headers.get(b"content-encoding"), limit, settings.max_gzip_ratio)
-        build = self._builder.for_request(request, command.attributes, topic, schemata.value, schemata.key)
-        if media is _EVENT:
-            return _one(build, one_event(body, settings))
-        if media is _NDJSON:
+        body = decoded(request.body, command.encoding, settings.max_batch_bytes, settings.max_gzip_ratio)
+        build = self._builder.for_request(request, command, topic, schemata)
+        if command.media is _NDJSON:
             _refuse_shared_id(command)
             return await _many(build, lines(body, settings))
         _refuse_attributes_outside(command)
-        if media is _CLOUDEVENT:
-            return _one(build, one_cloudevent(body, settings, not topic.is_avro))
         async with self._bulk:
             return await _many(build, cloudevents(body, settings, not topic.is_avro))
 
 
 Build = Callable[[Draft], tuple[str, Record]]
-
-
-def _one(build: Build, draft: Draft) -> tuple[list[str], list[Record]]:
-    event_id, record = build(draft)
-    return [event_id], [record]
 
 
 async def _many(build: Build, drafts: Iterable[Draft]) -> tuple[list[str], list[Record]]:
@@ -255,12 +247,6 @@ def _refuse_attributes_outside(command: Command) -> None:
 def _refuse_shared_id(command: Command) -> None:
     if "id" in command.attributes:
         raise InvalidHeader("ce-id would give every line the same id; leave it out.")
-
-
-def _schema_version(value: bytes) -> int:
-    if value.isdigit() and len(value) <= 9 and (version := int(value)) > 0:
-        return version
-    raise InvalidHeader("Schema-Version is a positive whole number.")
 
 
 def _fingerprint(request: Request) -> bytes:

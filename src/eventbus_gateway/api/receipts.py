@@ -6,28 +6,31 @@ from typing import Any
 
 import orjson
 
-from eventbus_gateway.api.http import Answer
+from eventbus_gateway.api.http import JSON, NO_HEADERS, Answer
 from eventbus_gateway.api.ids import Timestamps
 from eventbus_gateway.api.problems import problem, status_of
 from eventbus_gateway.errors import NotAttempted
 from eventbus_gateway.kafka.records import NotStored, Outcome, Stored, Unknown
 
 _timestamps = Timestamps()
+# Past the keyword handling of a named tuple's own constructor, for what is made once an event.
+_new = tuple.__new__
 
 
 def single(topic: str, event_id: str, outcome: Outcome, schema_id: int | None, instance: str) -> Answer:
     """The answer to a publish of one event: 201, or the problem that stands for the outcome."""
     if not isinstance(outcome, Stored):
         return problem(outcome.error, instance, name_of(outcome))
+    partition, offset, timestamp = outcome
     receipt = {
         "id": event_id,
         "topic": topic,
-        "partition": outcome.partition,
-        "offset": outcome.offset if outcome.offset >= 0 else None,
-        "timestamp": _timestamps(outcome.timestamp),
+        "partition": partition,
+        "offset": offset if offset >= 0 else None,
+        "timestamp": _timestamps(timestamp),
         "schemaId": schema_id,
     }
-    return Answer(201, orjson.dumps(receipt))
+    return _new(Answer, (201, orjson.dumps(receipt), JSON, NO_HEADERS))
 
 
 def batch(event_ids: Sequence[str], outcomes: Sequence[Outcome], instance: str) -> Answer:

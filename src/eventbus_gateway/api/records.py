@@ -2,9 +2,10 @@
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
-from eventbus_gateway.api.attributes import Attributes, in_headers, trace_headers
+from eventbus_gateway.api.attributes import Attributes, in_headers
+from eventbus_gateway.api.commands import Command
 from eventbus_gateway.api.events import Draft
 from eventbus_gateway.api.http import Request
 from eventbus_gateway.api.ids import IdSource, Timestamps
@@ -32,13 +33,24 @@ _NO_KEY = "is missing, it is the key of the event"
 _new = tuple.__new__
 
 
+class Schemata(NamedTuple):
+    """The schemas that a topic's records are encoded with.
+
+    Args:
+        value: of the data, None to store the JSON as it came.
+        key: of the keys, None for string keys.
+    """
+
+    value: Schema | None
+    key: Schema | None
+
+
 class Layout:
     """How one principal's events become records of one topic, as far as it is the same for all of them.
 
     Args:
         topic: where they go.
-        value: schema of the data, None to store the JSON as it came.
-        key: schema of the keys, None for string keys.
+        schemata: what they are encoded with.
         principal: name of who publishes.
         room: bytes that key, value and headers may have together.
     """
@@ -52,13 +64,12 @@ class Layout:
         "_room",
         "_source",
         "_topic",
-        "key",
-        "value",
+        "schemata",
     )
 
-    def __init__(self, topic: Topic, value: Schema | None, key: Schema | None, principal: str, room: int) -> None:
-        self.value = value
-        self.key = key
+    def __init__(self, topic: Topic, schemata: Schemata, principal: str, room: int) -> None:
+        self.schemata = schemata
+        value, key = schemata
         self._topic = topic
         self._room = room
         self._encode = value.codec.encode if value is not None else None
@@ -71,6 +82,16 @@ class Layout:
             ("ce_type", self._kind),
         ]
         self._constant_size = _size(self._constant)
+
+    def plain(self, now: bytes, correlation_id: bytes, event_id: bytes) -> tuple[Headers, int]:
+        """The headers of a record to which its caller added nothing, and their size."""
+        headers: Headers = [
+            *self._constant,
+            ("ce_time", now),
+            ("ce_correlationid", correlation_id),
+            ("ce_id", event_id),
+        ]
+        return headers, self._constant_size + len(now) + len(correlation_id) + len(event_id) + _FILLED_OVERHEAD
 
     def headers(
         self, attributes: Attributes, now: bytes, correlation_id: bytes, trace: Headers
@@ -97,15 +118,14 @@ class Layout:
         headers.extend(trace)
         return headers, _size(headers)
 
-    def record(self, draft: Draft, attributes: Attributes, headers: Headers, size: int, event_id: str) -> Record:
+    def record(self, draft: Draft, attributes: Attributes, headers: Headers, size: int) -> Record:
         """The record of one draft.
 
         Args:
             draft: the event.
             attributes: its attributes.
-            headers: its headers without the id, which are left as they are.
+            headers: its headers, now the record's.
             size: their size.
-            event_id: its id.
 
         Raises:
             InvalidEvent: data or key do not fit, with all faults of both.
@@ -122,13 +142,12 @@ class Layout:
             key = self._key_of(attributes, draft.data)
         except EventError as error:
             raise _refusal(draft, [error]) from None
-        id_bytes = event_id.encode()
-        size += len(id_bytes) + len(data)
+        size += len(data)
         if key is not None:
             size += len(key)
         if size > self._room:
             raise EventTooLarge(f"An encoded event may have {self._room} bytes with its key and attributes.")
-        return _new(Record, (key, data, [*headers, ("ce_id", id_bytes)], size))
+        return _new(Record, (key, data, headers, size))
 
 
 class RecordBuilder:
@@ -151,27 +170,43 @@ class RecordBuilder:
         self._now = b""
         self._layouts: dict[tuple[str, str], Layout] = {}
 
+    def one(
+        self, draft: Draft, request: Request, command: Command, topic: Topic, schemata: Schemata
+    ) -> tuple[str, Record]:
+        """The id and the record of a request's only event.
+
+        Args:
+            draft: the event.
+            request: where it came from.
+            command: what the request says beside it.
+            topic: where it goes.
+            schemata: what it is encoded with.
+
+        Raises what :meth:`Layout.record` raises.
+        """
+        if not command.is_plain or draft[2] is not None:
+            return self.for_request(request, command, topic, schemata)(draft)
+        layout = self._layout(topic, schemata, request.principal.name)
+        event_id = self._ids()
+        headers, size = layout.plain(self._time(), request.request_id.encode(), event_id.encode())
+        return event_id, layout.record(draft, command.attributes, headers, size)
+
     def for_request(
-        self, request: Request, attributes: Attributes, topic: Topic, value: Schema | None, key: Schema | None
+        self, request: Request, command: Command, topic: Topic, schemata: Schemata
     ) -> Callable[[Draft], tuple[str, Record]]:
         """What makes records of one request's drafts: returns the event's id and its record.
 
         Args:
             request: where the events came from.
-            attributes: what the request says for all events that say nothing themselves.
+            command: what the request says for all events that say nothing themselves.
             topic: where they go.
-            value: schema of the data, None to store the JSON as it came.
-            key: schema of the keys, None for string keys.
+            schemata: what they are encoded with.
 
         The result raises what :meth:`Layout.record` raises.
         """
-        layout = self._layout(topic, value, key, request.principal.name)
-        trace = trace_headers(request.headers, request.repeated) if b"traceparent" in request.headers else []
-        millisecond = self._now_ns() // 1_000_000
-        if millisecond != self._millisecond:
-            self._millisecond = millisecond
-            self._now = self._timestamps(millisecond).encode()
-        now = self._now
+        layout = self._layout(topic, schemata, request.principal.name)
+        attributes, trace = command.attributes, command.trace
+        now = self._time()
         correlation_id = request.request_id.encode()
         shared, shared_size = layout.headers(attributes, now, correlation_id, trace)
         shared_id = attributes.get("id")
@@ -182,18 +217,29 @@ class RecordBuilder:
             own = draft.attributes
             if own is None:
                 event_id = shared_id or new_id()
-                return event_id, record(draft, attributes, shared, shared_size, event_id)
+                id_bytes = event_id.encode()
+                headers = [*shared, ("ce_id", id_bytes)]
+                return event_id, record(draft, attributes, headers, shared_size + len(id_bytes))
             event_id = own.get("id") or new_id()
+            id_bytes = event_id.encode()
             headers, size = layout.headers(own, now, correlation_id, trace)
-            return event_id, record(draft, own, headers, size, event_id)
+            headers.append(("ce_id", id_bytes))
+            return event_id, record(draft, own, headers, size + len(id_bytes))
 
         return build
 
-    def _layout(self, topic: Topic, value: Schema | None, key: Schema | None, principal: str) -> Layout:
+    def _time(self) -> bytes:
+        millisecond = self._now_ns() // 1_000_000
+        if millisecond != self._millisecond:
+            self._millisecond = millisecond
+            self._now = self._timestamps(millisecond).encode()
+        return self._now
+
+    def _layout(self, topic: Topic, schemata: Schemata, principal: str) -> Layout:
         known = self._layouts.get((topic.name, principal))
-        if known is not None and known.value is value and known.key is key:
+        if known is not None and (known.schemata is schemata or known.schemata == schemata):
             return known
-        layout = Layout(topic, value, key, principal, self._room)
+        layout = Layout(topic, schemata, principal, self._room)
         if len(self._layouts) >= _MAX_LAYOUTS:
             self._layouts.clear()
         self._layouts[topic.name, principal] = layout

@@ -53,6 +53,7 @@ class Topic:
 
     __slots__ = (
         "constant_headers",
+        "has_avro_keys",
         "is_avro",
         "key_path",
         "key_required",
@@ -70,6 +71,7 @@ class Topic:
         self.subject = f"{name}-value"
         self.key_subject = f"{name}-key"
         self.is_avro = settings.format == "avro"
+        self.has_avro_keys = settings.key_format == "avro"
         self.options = CodecOptions(settings.dialect, settings.unknown_fields)
         self.key_path = _tokens(settings.key) if settings.key is not None else None
         self.key_required = settings.key_required if settings.key_required is not None else settings.key is not None

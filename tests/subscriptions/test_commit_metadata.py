@@ -1,6 +1,8 @@
 """The text beside a committed offset: it comes back as it went in, always fits, and only a true one is believed."""
 
+import base64
 import random
+import zlib
 from itertools import pairwise
 
 import pytest
@@ -108,6 +110,35 @@ def test_a_damaged_text_counts_as_nothing_done(place: int) -> None:
 def test_a_text_that_was_kept_while_the_offset_was_moved_counts_as_nothing_done() -> None:
     for offset in (0, 99, 101, 110, 5_000):
         assert decode(offset, TEXT) == []
+
+
+def sealed(body: str) -> str:
+    """A text with a checksum that fits, whoever made it."""
+    digest = zlib.crc32(body.encode()).to_bytes(4, "big")
+    return "eb1:" + base64.b64encode(digest)[:6].decode() + body
+
+
+def test_a_text_with_a_true_checksum_still_has_to_make_sense() -> None:
+    assert decode(5, sealed("523")) == [(7, 10)]
+    nonsense = {
+        "no number": "",
+        "no lengths": "5",
+        "half a pair": "52",
+        "half a second pair": "5232",
+        "nothing open": "503",
+        "nothing done": "520",
+        "a number that does not end": "523Z",
+        "a number that only goes on": "52" + "W" * 5,
+        "a number of too many digits": "52" + "W" * 13 + "1",
+        "an offset that Kafka does not have": "52" + "W" * 12 + "8",
+        "a character outside the alphabet": "52+",
+    }
+    assert [what for what, body in nonsense.items() if decode(5, sealed(body))] == []
+
+
+def test_a_text_longer_than_kafka_takes_is_nobody_s() -> None:
+    runs = laid_out(0, [(1, 1)] * 3_000)
+    assert decode(0, encode(0, runs, 10_000)) == []
 
 
 def test_an_endless_text_is_not_even_looked_at() -> None:

@@ -112,6 +112,15 @@ class Histories(RuleBasedStateMachine):
         start = max(0, log.position - back)
         self._offer(place, start, max(start, min(log.end, log.position + count)))
 
+    @rule(place=st.sampled_from(PLACES), numbers=st.sets(st.integers(0, 40), min_size=1, max_size=5))
+    def compact(self, place: Place, numbers: set[int]) -> None:
+        """Records vanish from the log: acked ones, and others that nobody has read yet."""
+        log = self.logs[place]
+        for offset in numbers - set(log.known):
+            log.matching.pop(offset, None)
+            log.acked.discard(offset)
+            log.committed_acks.discard(offset)
+
     @rule(place=st.sampled_from(PLACES))
     def read_with_a_hole(self, place: Place) -> None:
         log = self.logs[place]
@@ -152,7 +161,7 @@ class Histories(RuleBasedStateMachine):
         for place in PLACES:
             mine = [each for each in leased if (each.origin.topic, each.origin.partition) == place]
             offsets = [each.event.offset for each in mine]
-            assert sorted(offsets) == ready[place][: len(offsets)]
+            assert offsets == ready[place][: len(offsets)]
             for each in mine:
                 self._was_leased(place, each, self.now + seconds)
 
@@ -167,7 +176,9 @@ class Histories(RuleBasedStateMachine):
         assert leased.delivery_count == known.deliveries
         assert self.max_deliveries is None or leased.delivery_count <= self.max_deliveries
         reference = parse(leased.token)
-        assert reference is not None
+        assert reference == Reference(
+            0, self.acquisition, TOPICS.index(place[0]), place[1], event.offset, known.deliveries
+        )
         self.handed_out.append((place, reference))
 
     def _ready(self, place: Place) -> list[int]:
@@ -186,9 +197,11 @@ class Histories(RuleBasedStateMachine):
                     known.state = "ready" if known.state == "delayed" else "due"
 
     def _some(self, data: st.DataObject) -> list[tuple[Place, Reference]]:
-        # Mostly recent ones, sometimes any that ever was, twice the same included.
-        recent = self.handed_out[-12:] if data.draw(st.integers(0, 4)) else self.handed_out
-        return data.draw(st.lists(st.sampled_from(recent), min_size=1, max_size=8))
+        # Mostly ones that still mean something, sometimes any that ever was, twice the same included.
+        live = [each for each in self.handed_out if isinstance(self._find(*each), Known)]
+        anything = not live or data.draw(st.integers(0, 4)) == 0
+        pool = self.handed_out if anything else live
+        return data.draw(st.lists(st.sampled_from(pool), min_size=1, max_size=8))
 
     def _find(self, place: Place, reference: Reference) -> Known | Outcome:
         log = self.logs[place]

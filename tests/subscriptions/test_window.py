@@ -184,6 +184,18 @@ def test_a_second_fail_over_before_anything_was_read_again_keeps_what_was_acked(
     assert taken(third, list(range(2, 12)), 2, 12) == [2, 3, 6, 7, 8, 10, 11]
 
 
+def test_what_follows_several_acked_runs_is_taken_though_what_lay_between_them_is_gone() -> None:
+    w = window()
+    w.take(events(*range(10)), 0, 10, PLENTY)
+    for offset in (1, 3, 5, 6):
+        w.ack(offset)
+    commit = w.commit()
+    assert commit is not None
+    # Compaction removed 2 and 4 in the meantime, or the filter became a narrower one.
+    assert taken(window(*commit), [0, 7, 8], 0, 10) == [0, 7, 8]
+    assert taken(window(*commit), [3, 5, 6, 9], 0, 10) == [9]
+
+
 def test_damaged_metadata_costs_duplicates_only() -> None:
     w = window(0, "eb1:garbage")
     assert taken(w, [0, 1], 0, 2) == [0, 1]
@@ -288,6 +300,13 @@ def test_the_bounds_of_a_shard_hold(steps: list[tuple[int, int, int]]) -> None:
         for offset in list(part.held):
             windows.ack(part, offset)
     assert windows.take(parts[0], [event(parts[0].position, 10_000)], parts[0].position, parts[0].position + 1)
+
+
+def test_a_partition_has_one_window() -> None:
+    windows: Windows[None] = Windows(Bounds(50, 10**6))
+    windows.add("t", 0, 0, "")
+    with pytest.raises(InternalError):
+        windows.add("t", 0, 0, "")
 
 
 def test_commits_name_only_the_partitions_that_changed() -> None:

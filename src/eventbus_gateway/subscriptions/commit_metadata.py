@@ -22,6 +22,7 @@ _HEAD = len(_PREFIX) + 6
 _ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-_"
 _VALUE = {character: value for value, character in enumerate(_ALPHABET)}
 _MAX_DIGITS = 13  # 65 bits: an offset has 63
+_MAX_OFFSET = 2**63 - 1
 
 
 def encode(offset: int, runs: Iterable[Run], max_bytes: int = MAX_BYTES) -> str:
@@ -76,6 +77,8 @@ def _runs(offset: int, lengths: Sequence[int]) -> list[Run]:
     edges = [offset]
     for length in lengths:
         edges.append(edges[-1] + length)
+    if edges[-1] > _MAX_OFFSET:
+        return []
     return [run for turn, run in enumerate(pairwise(edges)) if turn % 2]
 
 

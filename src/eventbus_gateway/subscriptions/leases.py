@@ -97,12 +97,10 @@ class Leases(Generic[P]):
         term: Term[Leased[P]] = Term(now + lease_seconds)
 
         def extend(_: Partition[P], leased: Leased[P]) -> Outcome:
-            # A reference that comes twice is in the new term already, which does not run yet.
             if leased.standing is not _LEASED:
                 return self._too_late(leased)
-            if leased.term is not term:
-                self._leave_term(leased)
-                _enter(term, leased)
+            self._leave_term(leased)
+            _enter(term, leased)
             return Outcome.OK
 
         outcomes = self._each(references, extend)

@@ -119,14 +119,20 @@ class Supply(Generic[P]):
             term: when the leases end; they are not entered there.
         """
         out: list[Leased[P]] = []
-        while self._turns and len(out) < count and max_bytes > 0:
-            share = -(-(count - len(out)) // len(self._turns))
-            source = self._turns.popleft()
-            source.in_turn = False
-            leased = source.hand_out(share, max_bytes, term)
-            max_bytes -= sum([each.event.size for each in leased])
-            out += leased
-            self._line_up(source)
+        turns = self._turns
+        while turns and len(out) < count and max_bytes > 0:
+            # A round in which each partition gets the same; what some of them do not have is for the next round.
+            share = -(-(count - len(out)) // len(turns))
+            for _ in range(len(turns)):
+                left = count - len(out)
+                if not left or max_bytes <= 0:
+                    break
+                source = turns.popleft()
+                source.in_turn = False
+                leased = source.hand_out(min(share, left), max_bytes, term)
+                max_bytes -= sum([each.event.size for each in leased])
+                out += leased
+                self._line_up(source)
         return out
 
     def put_back(self, leased: Leased[P]) -> None:

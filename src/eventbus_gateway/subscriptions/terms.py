@@ -33,7 +33,7 @@ class Terms(Generic[T]):
     def __init__(self) -> None:
         self._heap: list[tuple[float, int, Term[T]]] = []
         self._order = count()
-        self._empty = 0
+        self._emptied = 0
 
     def __len__(self) -> int:
         return len(self._heap)
@@ -44,30 +44,24 @@ class Terms(Generic[T]):
             heappush(self._heap, (term.at, next(self._order), term))
 
     def leave(self, term: Term[T], member: T) -> None:
-        """Take a member out of a term that runs."""
+        """Take a member out of its term."""
         del term.members[member]
         if not term.members:
-            self._empty += 1
-            if self._empty > _FEW and self._empty * 2 > len(self._heap):
+            self._emptied += 1
+            if self._emptied > _FEW and self._emptied * 2 > len(self._heap):
                 self._heap = [entry for entry in self._heap if entry[2].members]
                 heapify(self._heap)
-                self._empty = 0
+                self._emptied = 0
 
     def due(self, now: float) -> list[T]:
         """Take out all members whose time has come, the earliest first."""
         members: list[T] = []
-        heap = self._heap
-        while heap and heap[0][0] <= now:
-            term = heappop(heap)[2]
-            if term.members:
-                members.extend(term.members)
-            else:
-                self._empty -= 1
+        while self._heap and self._heap[0][0] <= now:
+            members.extend(heappop(self._heap)[2].members)
         return members
 
     def next(self) -> float | None:
         """When the next member falls due."""
         while self._heap and not self._heap[0][2].members:
             heappop(self._heap)
-            self._empty -= 1
         return self._heap[0][0] if self._heap else None

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Generic, NamedTuple
 
+from eventbus_gateway.errors import InternalError
 from eventbus_gateway.subscriptions.window import MAX_EVENTS, MAX_SPAN, Event, P, Room, Window
 
 # A partition may hold four times of what is still free. Alone it reaches four fifths of the bound, and however many
@@ -59,7 +60,13 @@ class Windows(Generic[P]):
         return ((topic, partition, window) for (topic, partition), window in self._windows.items())
 
     def add(self, topic: str, partition: int, position: int, metadata: str | None) -> Window[P]:
-        """Begin with a partition where it was committed; see ``Window`` for position and metadata."""
+        """Begin with a partition where it was committed; see ``Window`` for position and metadata.
+
+        Raises:
+            InternalError: the partition is there already, with events that would be forgotten.
+        """
+        if (topic, partition) in self._windows:
+            raise InternalError("The partition has a window already.")
         window: Window[P] = Window(position, metadata, self._bounds.partition_events, self._bounds.partition_span)
         self._windows[topic, partition] = window
         return window

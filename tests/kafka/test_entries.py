@@ -102,12 +102,15 @@ def test_at_the_removal_of_a_grave_whoever_writes_first_counts_for_everybody() -
     grave = successor("k", None, successor("k", b"1", None, 1.0), 2.0)
     fresh, late = successor("k", b"fresh", None, 2.0 + day), successor("k", b"late", grave, 2.0 + day)
     removal = Tombstone("k", grave.mark)
-    for kept in ([grave, removal, fresh, late], [grave, fresh, late, removal], [fresh, late], [fresh, late, removal]):
+    histories: list[list[Written | Tombstone]]
+    histories = [[grave, removal, fresh, late], [grave, fresh, late, removal], [fresh, late], [fresh, late, removal]]
+    for kept in histories:
         view = View()
         for record in kept:
             view.apply(record)
         assert view.get("k") == Entry("k", b"fresh", fresh.version)
-    for kept in ([grave, removal, late, fresh], [late, fresh], [grave, late, fresh, removal]):
+    histories = [[grave, removal, late, fresh], [late, fresh], [grave, late, fresh, removal]]
+    for kept in histories:
         view = View()
         for record in kept:
             view.apply(record)

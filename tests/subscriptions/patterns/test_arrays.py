@@ -45,6 +45,7 @@ NAMES = {"people": [{"first": "Anna", "last": "Smith"}, {"first": "John", "last"
         # Keys with dots beside arrays of the same way: they agree with every element.
         ({"a": {"a": [1]}, "a.b": [5]}, {"a": [{"a": 1}, {"a": 2}], "a.b": 5}, True),
         ({"a": {"a": [1]}, "a.b": [{"exists": False}]}, {"a": [{"a": 1}, {"a": 2}], "a.b": 5}, False),
+        ({"x": {"a": {"a": [1]}, "a.b": [{"exists": False}]}}, {"x": [{"a": [{"a": 1}, {"a": 2}], "a.b": 5}]}, False),
         ({"a": {"a": [1]}, "a.b": [{"exists": False}]}, {"a": [{"a": 1}, {"b": 2}]}, True),
         ({"a": {"a": [1]}, "a.b": [2]}, {"a": [{"a": 1}, {"b": 2}]}, False),
         ({"a": {"a": [1]}, "a.b": [2]}, {"a": [{"a": 1, "b": 2}, {}]}, True),

@@ -99,7 +99,7 @@ NESTED_PATTERNS = st.dictionaries(
 )
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=1000, deadline=None)
 @given(NESTED_PATTERNS, NESTED)
 def test_values_below_arrays_agree_as_in_the_simple_way(pattern: dict[str, Any], event: dict[str, Any]) -> None:
     compiled = compile_pattern(pattern)

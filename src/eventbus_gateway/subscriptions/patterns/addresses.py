@@ -39,21 +39,35 @@ def address(text: str) -> Address | None:
     return Address(128, int(parsed)) if mapped is None else Address(32, int(mapped))
 
 
-def same_as(wanted: Address) -> Callable[[object], bool]:
-    """A test for strings that spell this address in whatever way."""
-    return lambda value: isinstance(value, str) and address(value) == wanted
-
-
-def inside(block: str) -> Callable[[object], bool]:
-    """A test for strings that spell an address of a block.
+class Block(NamedTuple):
+    """Addresses that start with the same bits.
 
     Args:
-        block: an address, ``/`` and a number of bits that leaves at least two addresses.
+        bits: 32 or 128, of all its addresses.
+        shift: how many of them differ.
+        network: the others, as a number.
+    """
+
+    bits: int
+    shift: int
+    network: int
+
+
+def single(found: Address) -> Block:
+    """The block of one address."""
+    return Block(found.bits, 0, found.number)
+
+
+def block(text: str) -> Block:
+    """The block that a string spells.
+
+    Args:
+        text: an address, ``/`` and a number of bits that leaves at least two addresses.
 
     Raises:
         ValueError: it is something else; the message says what.
     """
-    start, slash, length = block.partition("/")
+    start, slash, length = text.partition("/")
     if not slash or not length.isascii() or not length.isdigit() or len(length) > 3:
         raise ValueError("expected an IP address, one slash and a number of bits")
     base = address(start)
@@ -61,13 +75,19 @@ def inside(block: str) -> Callable[[object], bool]:
         raise ValueError("expected an IPv4 or IPv6 address before the slash")
     if int(length) >= base.bits:
         raise ValueError(f"the number of bits must be less than {base.bits}")
-    bits, shift = base.bits, base.bits - int(length)
-    network = base.number >> shift
+    shift = base.bits - int(length)
+    return Block(base.bits, shift, base.number >> shift)
+
+
+def inside(blocks: frozenset[Block]) -> Callable[[object], bool]:
+    """A test for strings that spell an address of one of the blocks, in whatever way."""
+    shifts = {bits: {block.shift for block in blocks if block.bits == bits} for bits in (32, 128)}
 
     def test(value: object) -> bool:
-        if not isinstance(value, str):
+        found = address(value) if isinstance(value, str) else None
+        if found is None:
             return False
-        found = address(value)
-        return found is not None and found.bits == bits and found.number >> shift == network
+        bits, number = found
+        return any((bits, shift, number >> shift) in blocks for shift in shifts[bits])
 
     return test

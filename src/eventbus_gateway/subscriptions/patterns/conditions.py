@@ -4,11 +4,15 @@ from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import Final, NamedTuple
 
+from eventbus_gateway.subscriptions.patterns.addresses import Block, inside
 from eventbus_gateway.subscriptions.patterns.numeric import number_key
 from eventbus_gateway.subscriptions.patterns.paths import ABSENT, Nothing
 
 # Tests are asked about scalars of events and about ABSENT, never about objects and arrays.
 Test = Callable[[object], bool]
+
+# Reading an address out of a string takes about as long as so many other tests.
+COST_OF_ADDRESSES: Final = 8
 
 _TRUE: Final = Nothing("TRUE")
 _FALSE: Final = Nothing("FALSE")
@@ -32,11 +36,15 @@ class Alternative(NamedTuple):
     Args:
         keys: keys of the values that it may have.
         test: further values that it may have.
+        cost: how many tests that is.
+        block: IP addresses that it may have, however they are spelled.
         absent: whether it may be missing.
     """
 
     keys: frozenset[object] = frozenset()
     test: Test | None = None
+    cost: int = 1
+    block: Block | None = None
     absent: bool = False
 
 
@@ -47,12 +55,18 @@ class Condition:
         alternatives: at least one.
     """
 
-    __slots__ = ("absent", "keys", "plain", "test")
+    __slots__ = ("absent", "cost", "keys", "plain", "test")
 
     def __init__(self, alternatives: Sequence[Alternative]) -> None:
         self.keys = frozenset[object]().union(*(one.keys for one in alternatives))
         self.absent = any(one.absent for one in alternatives)
         tests = [one.test for one in alternatives if one.test is not None]
+        self.cost = sum(one.cost for one in alternatives if one.test is not None)
+        blocks = frozenset(one.block for one in alternatives if one.block is not None)
+        if blocks:
+            # All blocks are looked for at once, since reading an address out of a string is what costs.
+            tests.append(inside(blocks))
+            self.cost += COST_OF_ADDRESSES
         # Whether keys and absence say everything, so that a dict can decide.
         self.plain = not tests
         self.test = _any_of(self.keys, tests, self.absent)

@@ -71,6 +71,7 @@ class Grammar:
         self._repeated = repeated
         self._top_name = top_name
         self._values = 0
+        self._operators = 0
 
     def branches(self, pattern: object) -> list[Terms]:
         """The branches of a pattern, in its order.
@@ -93,6 +94,8 @@ class Grammar:
             if name == _OR:
                 self._alternatives(value, place, branches)
                 continue
+            if len(name) > self._limits.text:
+                refuse(place.pointer, f"a name has more than {self._limits.text} characters")
             step = name if place.steps else self._top_name(name, value, place.pointer_to(name))
             below = place.member(name, step)
             if place.in_alternative and name in _RESERVED:
@@ -127,6 +130,9 @@ class Grammar:
         self._count(values, place.pointer)
         path = Path(place.steps)
         condition = Condition([alternative(value, f"{place.pointer}/{at}") for at, value in enumerate(values)])
+        self._operators += condition.cost
+        if self._operators > self._limits.operators:
+            refuse(place.pointer, f"the pattern has more than {self._limits.operators} operators")
         if not branches:
             branches.append({})
         for terms in branches:

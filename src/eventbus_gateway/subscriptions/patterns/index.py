@@ -13,7 +13,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator
 from heapq import heappop, heappush
 from typing import Generic, NamedTuple, TypeVar
 
-from eventbus_gateway.subscriptions.patterns import arrays
+from eventbus_gateway.subscriptions.patterns.arrays import Elements
 from eventbus_gateway.subscriptions.patterns.conditions import Condition, key_of
 from eventbus_gateway.subscriptions.patterns.paths import ABSENT, MANY, Event, Path
 from eventbus_gateway.subscriptions.patterns.pattern import DATA, Branch, Pattern
@@ -63,11 +63,11 @@ class _Column:
             else:
                 del self.bits[key]
 
-    def of_many(self, event: Event) -> int:
+    def of_many(self, elements: Elements) -> int:
         """The branches that accept a value in some element of an array, or that could find it missing in some."""
         accepted = self.bits.get(ABSENT, 0)
-        for value in arrays.scalars(event, self.path):
-            accepted |= self.bits.get(key_of(value), 0)
+        for key in elements.keys(self.path):
+            accepted |= self.bits.get(key, 0)
         return accepted
 
 
@@ -86,9 +86,8 @@ class PatternIndex(Generic[K]):
         # In the order of looking: what tells most branches apart first.
         self._ordered: list[_Column] | None = None
         self._all = 0
-        # Branches with something that lookups do not decide, and those that ask for data.
+        # Branches with something that lookups do not decide.
         self._partly = 0
-        self._needs_data = 0
 
     def __len__(self) -> int:
         return len(self._patterns)
@@ -116,12 +115,13 @@ class PatternIndex(Generic[K]):
 
     def matching(self, event: Event) -> list[K]:
         """Whose pattern an event matches, each once, in no particular order."""
-        left, unsure = self._look_up(self._columns_in_order(), event)
+        elements = Elements(event)
+        left, unsure = self._look_up(self._columns_in_order(), event, elements)
         unsure |= self._partly
         found: list[K] = []
         for slot in _bits(left):
             id_, branch = self._owner(slot)
-            if branch is None or not unsure >> slot & 1 or branch.matches(event):
+            if branch is None or not unsure >> slot & 1 or _matches(branch, event, elements):
                 found.append(id_)
         return found if len(self._patterns) == len(self._owners) else list(dict.fromkeys(found))
 
@@ -131,7 +131,8 @@ class PatternIndex(Generic[K]):
         Args:
             attributes: everything of the event but its data.
         """
-        left, _ = self._look_up((column for column in self._columns_in_order() if not column.in_data), attributes)
+        columns = (column for column in self._columns_in_order() if not column.in_data)
+        left, _ = self._look_up(columns, attributes, Elements(attributes))
         outcomes: dict[K, bool] = {}
         for slot in _bits(left):
             id_, branch = self._owner(slot)
@@ -142,7 +143,7 @@ class PatternIndex(Generic[K]):
             [id_ for id_, sure in outcomes.items() if sure], [id_ for id_, sure in outcomes.items() if not sure]
         )
 
-    def _look_up(self, columns: Iterable[_Column], event: Event) -> tuple[int, int]:
+    def _look_up(self, columns: Iterable[_Column], event: Event, elements: Elements) -> tuple[int, int]:
         """The branches that no column rules out, and those of them that arrays leave in doubt."""
         left, unsure = self._all, 0
         for column in columns:
@@ -150,7 +151,7 @@ class PatternIndex(Generic[K]):
             if value.__class__ is str:
                 accepted = column.bits.get(value, 0)
             elif value is MANY or value.__class__ is list:
-                accepted = column.of_many(event)
+                accepted = column.of_many(elements)
                 unsure |= column.care
             else:
                 accepted = column.bits.get(key_of(value), 0)
@@ -203,6 +204,11 @@ class PatternIndex(Generic[K]):
         heappush(self._unused, slot)
         self._all &= ~bit
         self._partly &= ~bit
+
+
+def _matches(branch: Branch, event: Event, elements: Elements) -> bool:
+    outcome = branch.outcome(event)
+    return elements.satisfy(branch.terms) if outcome is None else outcome
 
 
 def _keys(condition: Condition) -> Iterator[object]:

@@ -43,7 +43,7 @@ def _text_or_address(text: str) -> Alternative:
     address = addresses.address(text)
     if address is None:
         return Alternative(keys=frozenset((text,)))
-    return Alternative(test=addresses.same_as(address))
+    return Alternative(block=addresses.single(address))
 
 
 def _exactly(operand: Any, pointer: str) -> Alternative:
@@ -75,7 +75,7 @@ def _wildcard(operand: Any, pointer: str) -> Alternative:
 
 def _cidr(operand: Any, pointer: str) -> Alternative:
     try:
-        return Alternative(test=addresses.inside(_string(operand, pointer)))
+        return Alternative(block=addresses.block(_string(operand, pointer)))
     except ValueError as error:
         refuse(pointer, str(error))
 
@@ -123,7 +123,8 @@ def _anything_but(operand: Any, pointer: str) -> Alternative:
         operator, inner, below = _only_member(operand, pointer, _INSIDE_ANYTHING_BUT)
         values = _several(inner, below)
         read = _INSIDE_ANYTHING_BUT[operator]
-        return Alternative(test=present_but([_as_test(read(value, place)) for value, place in values]))
+        tests = [_as_test(read(value, place)) for value, place in values]
+        return Alternative(test=present_but(tests), cost=len(tests))
     values = _several(operand, pointer)
     for value, place in values:
         if isinstance(value, str) != isinstance(values[0][0], str):

@@ -33,14 +33,16 @@ class Path:
         steps: keys from the root on, as the pattern spells them; at least one.
     """
 
-    __slots__ = ("name", "parts", "steps", "value")
+    __slots__ = ("name", "parts", "steps", "value", "ways")
 
     def __init__(self, steps: tuple[str, ...]) -> None:
         self.steps = steps
         self.name = ".".join(steps)
         self.parts = tuple(self.name.split("."))
+        # For each step the keys to follow where there is none of its spelling.
+        self.ways = tuple(tuple(step.split(".")) for step in steps)
         # The value in an event: a scalar, an array at the very end of the way, ABSENT or MANY.
-        self.value: Callable[[Event], object] = _walk(steps)
+        self.value: Callable[[Event], object] = _walk(steps, self.ways)
 
     @property
     def fields(self) -> frozenset[str]:
@@ -48,9 +50,9 @@ class Path:
         return frozenset((self.steps[0], self.parts[0]))
 
 
-def _walk(steps: tuple[str, ...]) -> Callable[[Event], object]:
-    if any("." in step for step in steps):
-        return _dotted(steps)
+def _walk(steps: tuple[str, ...], ways: tuple[tuple[str, ...], ...]) -> Callable[[Event], object]:
+    if any(len(way) > 1 for way in ways):
+        return _dotted(steps, ways)
     if len(steps) == 1:
         return _one(steps[0])
     if len(steps) == 2:
@@ -92,21 +94,18 @@ def _any(steps: tuple[str, ...]) -> Callable[[Event], object]:
     return value
 
 
-def _dotted(steps: tuple[str, ...]) -> Callable[[Event], object]:
+def _dotted(steps: tuple[str, ...], ways: tuple[tuple[str, ...], ...]) -> Callable[[Event], object]:
+    either = [((step,), way) for step, way in zip(steps, ways, strict=True)]
+
     def value(event: Event) -> object:
         node: Any = event
-        for step in steps:
+        for spelled, way in either:
             if node.__class__ is not dict:
                 return MANY if node.__class__ is list else ABSENT
-            for key in keys_in(node, step):
+            for key in spelled if spelled[0] in node else way:
                 if node.__class__ is not dict:
                     return MANY if node.__class__ is list else ABSENT
                 node = node.get(key, ABSENT)
         return ABSENT if node.__class__ is dict else node
 
     return value
-
-
-def keys_in(node: Event, step: str) -> tuple[str, ...]:
-    """The keys to follow one after the other from an object for one step."""
-    return (step,) if step in node else tuple(step.split("."))

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
-from eventbus_gateway.subscriptions.patterns import arrays
+from eventbus_gateway.subscriptions.patterns.arrays import Elements
 from eventbus_gateway.subscriptions.patterns.grammar import Grammar, Repeated, Term, TopName
 from eventbus_gateway.subscriptions.patterns.limits import DEFAULT_LIMITS, Limits
 from eventbus_gateway.subscriptions.patterns.paths import ABSENT, MANY, Event
@@ -32,33 +32,32 @@ class Branch:
         self._attributes = [_check(term) for term in easy_first if not _in_data(term)]
         self.needs_data = len(self._attributes) < len(self._checks)
 
-    def matches(self, event: Event) -> bool:
-        """Whether an event has what all the terms ask for."""
-        return self._holds(self._checks, event)
+    def outcome(self, event: Event) -> bool | None:
+        """Whether an event has what all the terms ask for; None if elements of its arrays decide."""
+        return _outcome(self._checks, event)
 
     def decide(self, attributes: Event) -> bool | None:
         """Whether an event with these attributes matches; None if its data has to be seen for that."""
-        if not self._holds(self._attributes, attributes):
-            return False
-        return None if self.needs_data else True
+        outcome = _outcome(self._attributes, attributes)
+        if outcome is None:
+            outcome = Elements(attributes).satisfy([term for term in self.terms if not _in_data(term)])
+        return None if outcome and self.needs_data else outcome
 
-    def _holds(self, checks: list[_Check], event: Event) -> bool:
-        elements = False
-        for value_in, test in checks:
-            value = value_in(event)
-            if value is MANY:
-                elements = True
-            elif value.__class__ is list:
-                outcome = _in_list(value, test)
-                if outcome is False:
-                    return False
-                elements = elements or outcome is None
-            elif not test(value):
+
+def _outcome(checks: list[_Check], event: Event) -> bool | None:
+    elements = False
+    for value_in, test in checks:
+        value = value_in(event)
+        if value is MANY:
+            elements = True
+        elif value.__class__ is list:
+            outcome = _in_list(value, test)
+            if outcome is False:
                 return False
-        if not elements:
-            return True
-        terms = self.terms if checks is self._checks else [term for term in self.terms if not _in_data(term)]
-        return arrays.matches(terms, event)
+            elements = elements or outcome is None
+        elif not test(value):
+            return False
+    return None if elements else True
 
 
 def _in_data(term: Term) -> bool:
@@ -107,8 +106,13 @@ class Pattern:
             event: a JSON object as a JSON parser makes it: plain dicts, lists, strings, numbers (also ``Decimal``),
                 booleans, None.
         """
-        for branch in self.branches:  # noqa: SIM110 - a generator costs as much as a branch
-            if branch.matches(event):
+        elements: Elements | None = None
+        for branch in self.branches:
+            outcome = branch.outcome(event)
+            if outcome is None:
+                elements = elements or Elements(event)
+                outcome = elements.satisfy(branch.terms)
+            if outcome:
                 return True
         return False
 

@@ -1,0 +1,102 @@
+"""CloudEvents attributes of records, from their headers (CloudEvents Kafka binding, binary mode) and their places."""
+
+import binascii
+import re
+import time
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+
+from eventbus_gateway.kafka.consumed import RecordHeaders
+
+# Under these names headers are looked up at once; "traceparent" and "tracestate" are attributes of the CloudEvents
+# extension for distributed tracing under the very names of their headers.
+_KNOWN = {
+    "content-type": "datacontenttype",
+    "traceparent": "traceparent",
+    "tracestate": "tracestate",
+    **{
+        f"ce_{name}": name
+        for name in (
+            "specversion",
+            "id",
+            "source",
+            "type",
+            "time",
+            "subject",
+            "dataschema",
+            "correlationid",
+            "partitionkey",
+            "causationid",
+        )
+    },
+}
+# CloudEvents 1.0.2 section "Attribute Naming Convention".
+_NAME = re.compile(r"ce_([a-z0-9]{1,64})").fullmatch
+_BLANK: dict[str, Any] = {"specversion": "1.0", **dict.fromkeys(("id", "source", "type", "time", "datacontenttype"))}
+# What tells where a record is and what became of it never comes from the record itself.
+_OWN = frozenset(
+    {"data", "datacontenttype", "offset", "partition", "partitionkeybase64", "tombstone", "topic"}
+    | {"undecodable", "undecodablereason"}
+)
+
+
+def stored_attributes(headers: RecordHeaders) -> dict[str, Any]:
+    """What a record's headers say; where a header came twice, the last one counts.
+
+    ``id``, ``source``, ``type``, ``time`` and ``datacontenttype`` are always there, None where no header says them.
+    """
+    event = _BLANK.copy()
+    try:
+        for name, value in headers:
+            attribute = _KNOWN.get(name)
+            if attribute is not None:
+                event[attribute] = value.decode()  # type: ignore[union-attr]  # see below
+            elif name.startswith("ce_"):
+                _put_extension(event, name, value)
+    except (UnicodeDecodeError, AttributeError):  # bytes that are no UTF-8, or a header without a value
+        _put_carefully(event, headers)
+    event["specversion"] = "1.0"
+    return event
+
+
+def _put_extension(event: dict[str, Any], name: str, value: bytes | None) -> None:
+    found = _NAME(name)
+    if found is not None and found[1] not in _OWN and value is not None:
+        event[found[1]] = value.decode()
+
+
+def _put_carefully(event: dict[str, Any], headers: RecordHeaders) -> None:
+    for name, value in headers:
+        if value is not None:
+            readable = value.decode(errors="replace")
+            attribute = _KNOWN.get(name)
+            if attribute is not None:
+                event[attribute] = readable
+            else:
+                _put_extension(event, name, readable.encode())
+
+
+def key_text(key: Any) -> str:
+    """A decoded key as the text of an attribute: strings as they are, all else as JSON."""
+    return key if key.__class__ is str else orjson.dumps(key).decode()
+
+
+def base64_text(raw: bytes) -> str:
+    """Bytes as CloudEvents writes them (RFC 4648 section 4)."""
+    return binascii.b2a_base64(raw, newline=False).decode("ascii")
+
+
+def timestamps() -> Callable[[int], str]:
+    """What renders milliseconds since the epoch as RFC 3339 in UTC; the second's part is kept while it lasts."""
+    second, text = -1, ""
+
+    def render(milliseconds: int) -> str:
+        nonlocal second, text
+        whole, rest = divmod(milliseconds, 1_000)
+        if whole != second:
+            second, text = whole, time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(whole))
+        return f"{text}.{rest:03d}Z"
+
+    return render

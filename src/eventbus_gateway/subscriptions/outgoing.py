@@ -1,0 +1,370 @@
+"""From Kafka records to CloudEvents 1.0 in JSON.
+
+Attributes come from the ``ce_*`` headers. What is missing there is filled in so that every reading of a record gives
+the same event: ``id`` from its place, ``source`` and ``type`` from the topic's settings and its schema, ``time`` from
+its timestamp. Beside them an event has ``topic``, ``partition``, ``offset``, ``partitionkey`` (``partitionkeybase64``
+for a key that is no text) and ``data``, or in place of ``data``:
+
+- ``tombstone: true`` for a record without a value;
+- ``data_base64``, ``undecodable`` (a stable code) and ``undecodablereason`` for a record that cannot be decoded.
+
+A schema registry that gives no answer makes no event undecodable: that is raised, and whoever asks waits.
+"""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple, Protocol
+
+import orjson
+
+from eventbus_gateway.errors import CorruptRecord, SchemaMissing, SchemaUnusable
+from eventbus_gateway.kafka.consumed import Consumed
+from eventbus_gateway.subscriptions.attributes import base64_text, key_text, stored_attributes, timestamps
+
+Event = dict[str, Any]
+"""An event as orjson renders it: members by name, ``data`` as a value or as a fragment of JSON text."""
+
+AVRO = "application/avro"
+JSON = "application/json"
+_IS_AVRO = {AVRO: True, JSON: False}
+_OCTETS = "application/octet-stream"
+# Confluent's wire format: a zero byte and the schema's id in four bytes, big-endian.
+_FRAME = 5
+_MAX_RECENT = 16
+
+
+class Codec(Protocol):
+    """Decodes records that were written with one schema."""
+
+    @property
+    def name(self) -> str:
+        """Full name of the schema's top-level type."""
+        ...
+
+    def decode(self, data: bytes, start: int) -> Any:
+        """The JSON form of a record, from a position to its end.
+
+        Raises:
+            CorruptRecord: it is none of this schema.
+        """
+        ...
+
+
+class Codecs(Protocol):
+    """Finds codecs by the id of the schema."""
+
+    def ready(self, schema_id: int) -> Codec | None:
+        """The codec where it is at hand."""
+        ...
+
+    async def load(self, schema_id: int) -> Codec:
+        """The codec, from the registry if need be.
+
+        Raises:
+            SchemaMissing, SchemaUnusable: records with this id cannot be decoded.
+            RegistryUnavailable, Overloaded, ShuttingDown: nobody can tell now.
+        """
+        ...
+
+
+class Undecodable(NamedTuple):
+    """Why a record cannot be decoded.
+
+    Args:
+        code: stable word for it.
+        reason: a sentence for people that quotes nothing.
+    """
+
+    code: str
+    reason: str
+
+
+_NO_FRAME = Undecodable("no_schema_id", "The record does not begin with a schema id in Confluent's framing.")
+_NO_JSON = Undecodable("invalid_json", "The record is not JSON.")
+
+
+class Form(NamedTuple):
+    """How the records of one topic are stored.
+
+    Args:
+        topic: its name.
+        is_avro: values are Avro, where their content type does not say otherwise; else JSON.
+        has_avro_keys: keys are Avro, else text.
+        source: ``source`` of events without one.
+        type: ``type`` of events without one; None takes the name of the schema, else that of the topic.
+        codecs: where the writers' schemas are found.
+    """
+
+    topic: str
+    is_avro: bool
+    has_avro_keys: bool
+    source: str
+    type: str | None
+    codecs: Codecs
+
+
+class SchemaNeeded(Exception):
+    """A record cannot be looked at before a schema is fetched, which :meth:`Opened.prepare` does.
+
+    Args:
+        schema_id: which one.
+    """
+
+    def __init__(self, schema_id: int) -> None:
+        super().__init__(schema_id)
+        self.schema_id = schema_id
+
+
+class _NotDecoded(Exception):
+    def __init__(self, why: Undecodable) -> None:
+        super().__init__(why.code)
+        self.why = why
+
+
+Found = Mapping[int, Codec | Undecodable]
+_NOTHING: Found = {}
+
+
+class Outgoing:
+    """Makes events of one topic's records.
+
+    Args:
+        form: how they are stored.
+    """
+
+    def __init__(self, form: Form) -> None:
+        self.form = form
+        # By the whole frame: nearly all records of a topic have one of very few schemas.
+        self._recent: dict[bytes, Codec] = {}
+        self._rendered = timestamps()
+
+    def event(self, record: Consumed) -> Event | None:
+        """The event of a record, or None where a schema has to be fetched first: then :meth:`complete` gives it."""
+        value = record.value
+        if value is not None:
+            try:
+                event, is_avro = self.attributes(record, _NOTHING)
+                event["data"] = self.decoded(value, _NOTHING) if is_avro else checked(value)
+            except SchemaNeeded:
+                return None
+            except (CorruptRecord, _NotDecoded, orjson.JSONDecodeError):
+                return self.open(record).event()
+            event["datacontenttype"] = JSON
+            return event
+        return self.open(record).event()
+
+    async def complete(self, record: Consumed) -> Event:
+        """The event of a record, with its schemas fetched where need be.
+
+        Raises:
+            RegistryUnavailable, Overloaded, ShuttingDown: a schema cannot be fetched now.
+        """
+        opened = self.open(record)
+        while True:
+            try:
+                return opened.event()
+            except SchemaNeeded as needed:
+                await opened.prepare(needed)
+
+    def open(self, record: Consumed) -> "Opened":
+        """A record for whoever looks at parts of it first, such as a filter."""
+        return Opened(self, record)
+
+    def attributes(self, record: Consumed, found: Found) -> tuple[Event, bool]:
+        """All members but the data's, and whether the value is Avro; ``datacontenttype`` is that of the record.
+
+        Args:
+            record: the record.
+            found: schemas that were fetched for it.
+
+        Raises:
+            SchemaNeeded: one has to be fetched first.
+        """
+        form = self.form
+        topic, partition, offset, timestamp, key, value, headers = record
+        event = stored_attributes(headers)
+        is_avro = _IS_AVRO.get(event["datacontenttype"], form.is_avro)
+        if event["id"] is None:
+            event["id"] = f"{topic}-{partition}-{offset}"
+        if event["source"] is None:
+            event["source"] = form.source
+        if event["type"] is None:
+            event["type"] = form.type or (self._name(value, found) if is_avro else None) or topic
+        if event["time"] is None:
+            if timestamp >= 0:
+                event["time"] = self._rendered(timestamp)
+            else:
+                del event["time"]
+        event["topic"] = topic
+        event["partition"] = partition
+        event["offset"] = offset
+        if key:
+            if form.has_avro_keys and key[0] == 0:
+                self._put_avro_key(event, key, found)
+            else:
+                try:
+                    event["partitionkey"] = key.decode()
+                except UnicodeDecodeError:
+                    event["partitionkeybase64"] = base64_text(key)
+        return event, is_avro
+
+    def decoded(self, value: bytes, found: Found) -> Any:
+        """The data of an Avro record.
+
+        Args:
+            value: the record's value.
+            found: schemas that were fetched for it.
+
+        Raises:
+            SchemaNeeded: one has to be fetched first.
+            CorruptRecord, _NotDecoded: it cannot be decoded.
+        """
+        return self._codec_of(value, found).decode(value, _FRAME)
+
+    async def fetched(self, schema_id: int) -> Codec | Undecodable:
+        """The codec for a schema id, or why there is none.
+
+        Raises:
+            RegistryUnavailable, Overloaded, ShuttingDown: nobody can tell now.
+        """
+        try:
+            return await self.form.codecs.load(schema_id)
+        except SchemaMissing:
+            return Undecodable("unknown_schema", f"The schema registry has no schema with id {schema_id}.")
+        except SchemaUnusable:
+            return Undecodable("unusable_schema", f"The schema with id {schema_id} cannot be used.")
+
+    def _name(self, value: bytes | None, found: Found) -> str | None:
+        """Name of a value's schema, None where it has none."""
+        try:
+            return self._codec_of(value, found).name if value is not None else None
+        except _NotDecoded:
+            return None
+
+    def _put_avro_key(self, event: Event, key: bytes, found: Found) -> None:
+        try:
+            event["partitionkey"] = key_text(self._codec_of(key, found).decode(key, _FRAME))
+        except (_NotDecoded, CorruptRecord):
+            event["partitionkeybase64"] = base64_text(key)
+
+    def _codec_of(self, framed: bytes, found: Found) -> Codec:
+        frame = framed[:_FRAME]
+        recent = self._recent.get(frame)
+        if recent is not None:
+            return recent
+        if len(frame) < _FRAME or frame[0] != 0:
+            raise _NotDecoded(_NO_FRAME)
+        schema_id = int.from_bytes(frame[1:], "big")
+        codec = found.get(schema_id) or self.form.codecs.ready(schema_id)
+        if codec is None:
+            raise SchemaNeeded(schema_id)
+        if isinstance(codec, Undecodable):
+            raise _NotDecoded(codec)
+        if len(self._recent) >= _MAX_RECENT:
+            self._recent.clear()
+        self._recent[frame] = codec
+        return codec
+
+
+class Opened:
+    """A record whose attributes and data are read when they are needed, each once.
+
+    Every method raises ``SchemaNeeded`` where a schema has to be fetched first; :meth:`prepare` does that.
+
+    Args:
+        outgoing: makes events of the topic.
+        record: the record.
+    """
+
+    __slots__ = ("_attributes", "_data", "_found", "_is_avro", "_is_read", "_outgoing", "_why", "record")
+
+    def __init__(self, outgoing: Outgoing, record: Consumed) -> None:
+        self.record = record
+        self._outgoing = outgoing
+        self._found: Found = _NOTHING
+        self._attributes: Event | None = None
+        self._is_avro = False
+        self._is_read = False
+        self._data: Any = None
+        self._why: Undecodable | None = None
+
+    async def prepare(self, needed: SchemaNeeded) -> None:
+        """Fetch the schema that was needed.
+
+        Raises:
+            RegistryUnavailable, Overloaded, ShuttingDown: nobody can tell now.
+        """
+        self._found = {**self._found, needed.schema_id: await self._outgoing.fetched(needed.schema_id)}
+
+    def attributes(self) -> Event:
+        """All members but the data's; shared, so not to be changed."""
+        if self._attributes is None:
+            self._attributes, self._is_avro = self._outgoing.attributes(self.record, self._found)
+        return self._attributes
+
+    def seen(self, *, with_data: bool) -> Event:
+        """What a filter looks at: the attributes, ``key``, and the data where it asks for that and there is some.
+
+        Args:
+            with_data: whether the filter names ``data`` or anything inside.
+        """
+        seen = dict(self.attributes())
+        key = seen.get("partitionkey")
+        if key is not None:
+            seen["key"] = key
+        if with_data and self.record.value is not None:
+            self._read(self.record.value)
+            if self._why is None:
+                seen["data"] = self._data
+        return seen
+
+    def event(self) -> Event:
+        """The event as it goes out."""
+        event = self.attributes().copy()
+        value = self.record.value
+        if value is None:
+            del event["datacontenttype"]
+            event["tombstone"] = True
+            return event
+        self._read(value)
+        if self._why is not None:
+            event["datacontenttype"] = event["datacontenttype"] or (AVRO if self._is_avro else _OCTETS)
+            event["undecodable"], event["undecodablereason"] = self._why
+            event["data_base64"] = base64_text(value)
+            return event
+        event["datacontenttype"] = JSON
+        event["data"] = self._data if self._is_avro else spliced(value)
+        return event
+
+    def _read(self, value: bytes) -> None:
+        if self._is_read:
+            return
+        try:
+            self.attributes()
+            self._data = self._outgoing.decoded(value, self._found) if self._is_avro else orjson.loads(value)
+        except orjson.JSONDecodeError:
+            self._why = _NO_JSON
+        except CorruptRecord as error:
+            self._why = Undecodable(error.code, error.detail)
+        except _NotDecoded as error:
+            self._why = error.why
+        self._is_read = True
+
+
+def checked(text: bytes) -> orjson.Fragment:
+    """JSON text as a part of other JSON, once it is known to be JSON.
+
+    Raises:
+        JSONDecodeError: it is none.
+    """
+    orjson.loads(text)
+    return spliced(text)
+
+
+def spliced(text: bytes) -> orjson.Fragment:
+    """JSON text as a part of other JSON, byte for byte but for line breaks.
+
+    Between tokens they are white space and inside of strings JSON has none; events in lines must not have any.
+    """
+    if b"\n" in text or b"\r" in text:
+        text = text.replace(b"\n", b" ").replace(b"\r", b" ")
+    return orjson.Fragment(text)

@@ -41,6 +41,8 @@ class MemoryKafka:
         self.judge = judge
         self.refusal: GatewayError | None = None
         self.held: list[asyncio.Future[None]] | None = None
+        self.listeners: list[Callable[[], None]] = []
+        """Told when records were stored."""
         self.logs: dict[tuple[str, int], list[Record]] = {}
 
     def topics(self) -> Mapping[str, MemoryTopic]:
@@ -74,6 +76,8 @@ class MemoryKafka:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[list[Outcome]] = loop.create_future()
         outcomes = [self._store(topic, index, record) for index, record in enumerate(records)]
+        for listener in self.listeners:
+            listener()
         if self.held is None:
             future.set_result(outcomes)
         else:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from tests.broker import Broker, Node, free_port
 from tests.kafka.support import PATIENCE, read_log
-from tests.kafka.tables import FAST, Replica, replica
+from tests.kafka.tables import FAST, LIMITS, Replica, replica
 
 from eventbus_gateway.errors import GatewayError, KafkaUnavailable, PreconditionFailed
 from eventbus_gateway.kafka.entries import GRAVE_SECONDS
@@ -95,8 +95,8 @@ def test_kafka_may_be_away_at_the_start_and_later_and_nothing_that_was_confirmed
     node = Node(0, free_port(), free_port())
 
     async def run() -> None:
-        bootstrap = f"127.0.0.1:{node.port}"
-        async with replica(bootstrap, "t", wait_seconds=0.2, delivery_timeout_seconds=2) as one:
+        bootstrap, short = f"127.0.0.1:{node.port}", LIMITS._replace(visible_seconds=1.0)
+        async with replica(bootstrap, "t", limits=short, wait_seconds=0.2, delivery_timeout_seconds=2) as one:
             assert not one.table.is_ready
             with pytest.raises(KafkaUnavailable):
                 await one.table.put("a", b"1")

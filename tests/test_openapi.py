@@ -47,8 +47,9 @@ def test_a_publish_documents_every_media_type_that_it_takes() -> None:
 
 def test_a_publish_documents_every_status_that_an_error_can_have() -> None:
     responses = DOCUMENT["paths"]["/v1/topics/{topic}/events"]["post"]["responses"]
-    # 405 belongs to the path's other methods; 500 would be a fault of the gateway, not a part of its contract.
-    assert {str(status) for status in STATUS.values()} - {"405", "500"} <= set(responses)
+    # 405 belongs to the path's other methods, 412 to what has a version; 500 would be a fault of the gateway, not a
+    # part of its contract.
+    assert {str(status) for status in STATUS.values()} - {"405", "412", "500"} <= set(responses)
 
 
 def test_the_contract_has_the_version_of_the_package() -> None:

@@ -398,6 +398,14 @@ def test_partitions_take_turns_also_over_requests_for_one_event() -> None:
     assert order == [0, 1, 2] * 3
 
 
+def test_partitions_take_turns_also_when_bytes_end_an_answer() -> None:
+    shard = Shard(partitions=3)
+    for partition in range(3):
+        shard.offer(None, None, partition=partition)
+    order = [shard.leases.receive(0.0, 100, 30.0, 1)[0].origin.partition for _ in range(6)]
+    assert order == [0, 1, 2] * 2
+
+
 def test_a_partition_that_was_read_often_has_one_turn_all_the_same() -> None:
     shard = Shard(partitions=2)
     for _ in range(40):

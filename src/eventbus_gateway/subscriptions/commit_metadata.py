@@ -21,7 +21,6 @@ _PREFIX = "eb1:"
 _HEAD = len(_PREFIX) + 6
 _ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-_"
 _VALUE = {character: value for value, character in enumerate(_ALPHABET)}
-_MAX_DIGITS = 13  # 65 bits: an offset has 63
 _MAX_OFFSET = 2**63 - 1
 
 
@@ -108,7 +107,7 @@ def _numbers(body: str) -> list[int] | None:
     number = digits = 0
     for character in body:
         value = _VALUE.get(character)
-        if value is None or digits == _MAX_DIGITS:
+        if value is None:
             return None
         number += value % 32 << 5 * digits
         digits += 1

@@ -181,6 +181,23 @@ def test_a_value_of_the_environment_that_does_not_fit_is_reported_with_its_varia
             ["kafka.max_in_flight_records"],
         ),
         ({"http__port": 8000, "http__internal_port": 8000, "http__host": "::"}, ["http.internal_port"]),
+        ({"subscriptions__peer_secret": None}, ["subscriptions.peer_secret"]),
+        ({"subscriptions__peer_secret": ""}, ["subscriptions.peer_secret"]),
+        ({"subscriptions__peer_secret": "s3cret" * 5}, ["subscriptions.peer_secret"]),
+        ({"subscriptions__enabled": None, "subscriptions__peer_secret": "s3cret"}, ["subscriptions.peer_secret"]),
+        ({"subscriptions__advertised_address": "gateway"}, ["subscriptions.advertised_address"]),
+        (
+            {"subscriptions__advertised_address": None, "http__internal_host": "0.0.0.0"},
+            ["subscriptions.advertised_address"],
+        ),
+        (
+            {"subscriptions__max_lease_seconds": 20.0, "subscriptions__default_lease_seconds": 21.0},
+            ["subscriptions.max_lease_seconds"],
+        ),
+        (
+            {"subscriptions__max_subscriptions": 20, "subscriptions__max_subscriptions_per_owner": 21},
+            ["subscriptions.max_subscriptions"],
+        ),
     ],
 )
 def test_what_does_not_go_together_is_reported(changes: dict[str, Any], keys: list[str]) -> None:

@@ -10,7 +10,12 @@ from eventbus_gateway.config.describing import toml_value
 from eventbus_gateway.config.keys import ANY_TOPIC, KEYS, Key
 
 TOPIC = "visits"
-SECRETS = {"sasl_password": "s3cret-sasl", "password": "s3cret-basic", "bearer_token": "s3cret-bearer"}
+SECRETS = {
+    "sasl_password": "s3cret-sasl",
+    "password": "s3cret-basic",
+    "bearer_token": "s3cret-bearer",
+    "peer_secret": "s3cret-peer-of-at-least-32-characters",
+}
 HASH = "5" * 64
 FOLDER = str(pathlib.Path(__file__).parent)
 LEFT_OUT = {"registry.kind", "registry.folder", "registry.bearer_token"}
@@ -30,6 +35,8 @@ def every_key() -> Values:
         "auth.api_keys": ({"principal": "scheduling", "sha256": HASH},),
         "auth.grants": ({"principal": "scheduling", "actions": ("publish",), "topics": ("visits*",)},),
         "auth.events_per_second": 12.5,
+        "subscriptions.internal_topic_prefix": "_another",
+        "subscriptions.advertised_address": "gateway-1.internal:8081",
     }
     values: Values = {}
     for key in KEYS:

@@ -11,6 +11,7 @@ from eventbus_gateway.auth.settings import AuthSettings
 from eventbus_gateway.kafka.settings import ConsumeSettings, KafkaSettings
 from eventbus_gateway.schemas.settings import RegistrySettings
 from eventbus_gateway.section import Section
+from eventbus_gateway.subscriptions.settings import SubscriptionSettings
 
 MAX_TOPICS = 10_000
 
@@ -34,6 +35,8 @@ class Config(Section):
     """How the gateway reaches and writes to Kafka."""
     consume: ConsumeSettings = ConsumeSettings.model_validate({})
     """How records are read from Kafka for subscriptions and readers."""
+    subscriptions: SubscriptionSettings = SubscriptionSettings.model_validate({})
+    """Durable subscriptions: what they need in Kafka, how replicas share them, and their bounds."""
     registry: RegistrySettings = RegistrySettings.model_validate({})
     """Where schemas come from and how long they are kept."""
     auth: AuthSettings = AuthSettings.model_validate({})

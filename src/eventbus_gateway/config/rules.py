@@ -11,6 +11,9 @@ from pydantic import SecretStr
 
 from eventbus_gateway.config.model import Config
 
+_SECRET_LENGTH = 32
+_EVERYWHERE = frozenset({"0.0.0.0", "::"})  # noqa: S104
+
 
 class Broken(NamedTuple):
     """A rule that does not hold.
@@ -164,9 +167,41 @@ def _bounds(config: Config) -> Iterator[Broken]:
             yield _broken(f"must be at least {smaller}", larger, smaller)
 
 
+def _peers(config: Config) -> Iterator[Broken]:
+    settings, enabled = config.subscriptions, "subscriptions.enabled"
+    secret, address = "subscriptions.peer_secret", "subscriptions.advertised_address"
+    if settings.enabled and not _plain(settings.peer_secret):
+        yield _broken("is missing: with it replicas prove to each other that they belong together", secret, enabled)
+    elif settings.peer_secret is not None and len(_plain(settings.peer_secret) or "") < _SECRET_LENGTH:
+        yield _broken(f"must have at least {_SECRET_LENGTH} characters", secret)
+    if settings.advertised_address is not None:
+        if not _is_address(settings.advertised_address):
+            yield _broken("must be host:port", address)
+    elif settings.enabled and config.http.internal_host in _EVERYWHERE:
+        sentence = "is missing: other replicas cannot reach http.internal_host, which stands for every address"
+        yield _broken(sentence, address, enabled, "http.internal_host")
+
+
+def _sessions(config: Config) -> Iterator[Broken]:
+    settings = config.subscriptions
+    limits = [
+        ("max_lease_seconds", settings.max_lease_seconds, "default_lease_seconds", settings.default_lease_seconds),
+        (
+            "max_subscriptions",
+            settings.max_subscriptions,
+            "max_subscriptions_per_owner",
+            settings.max_subscriptions_per_owner,
+        ),
+    ]
+    for larger, value, smaller, least in limits:
+        if value < least:
+            keys = (f"subscriptions.{larger}", f"subscriptions.{smaller}")
+            yield _broken(f"must be at least {keys[1]}", *keys)
+
+
 def _ports(config: Config) -> Iterator[Broken]:
     http = config.http
-    shared = http.host == http.internal_host or {http.host, http.internal_host} & {"0.0.0.0", "::"}  # noqa: S104
+    shared = http.host == http.internal_host or {http.host, http.internal_host} & _EVERYWHERE
     if shared and http.port == http.internal_port != 0:
         keys = ("http.internal_port", "http.port", "http.host", "http.internal_host")
         yield _broken("must not be http.port: probes and metrics are not for callers", *keys)
@@ -205,5 +240,7 @@ _RULES: tuple[Callable[[Config], Iterator[Broken]], ...] = (
     _registry_tls,
     _api_keys,
     _grants,
+    _peers,
+    _sessions,
     _files,
 )

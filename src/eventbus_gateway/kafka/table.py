@@ -22,10 +22,11 @@ from eventbus_gateway.errors import (
     UnknownTopic,
 )
 from eventbus_gateway.kafka.consumed import Consumed
-from eventbus_gateway.kafka.entries import Written, decode, encode, successor, tombstone
+from eventbus_gateway.kafka.entries import Written, decode, encode, successor
 from eventbus_gateway.kafka.follower import Follower, Pace
 from eventbus_gateway.kafka.records import NotStored, RecordSink
 from eventbus_gateway.kafka.settings import KafkaSettings
+from eventbus_gateway.kafka.sweeper import Sweeper
 from eventbus_gateway.kafka.table_limits import TableLimits
 from eventbus_gateway.kafka.view import Change, Entry, View
 
@@ -37,10 +38,6 @@ ABSENT = 0
 """As ``if_version``: only where there is nothing."""
 
 _ATTEMPTS = 20
-_SWEEP_SECONDS = 3_600.0
-_SWEEP_RECORDS = 1_000
-# Whoever wrote it removes it within moments; somebody else has to only if that process has died.
-_LEFTOVER_SECONDS = 60.0
 _CLOSE_SECONDS = 2.0
 
 
@@ -83,7 +80,7 @@ class Table:
         self._decided: dict[str, bool] = {}
         self._ready = asyncio.Event()
         self._follower: Follower | None = None
-        self._sweeping: asyncio.TimerHandle | None = None
+        self._sweeper = Sweeper(topic, sink, now)
         self._closed = False
         self.trouble: str | None = None
         """Why the topic cannot be read now, None while it can."""
@@ -104,8 +101,7 @@ class Table:
     async def close(self) -> None:
         """Follow no more; writes that are under way end as unknown."""
         self._closed = True
-        if self._sweeping is not None:
-            self._sweeping.cancel()
+        self._sweeper.close()
         for waiter in self._waiting.values():
             if not waiter.done():
                 waiter.set_result(None)
@@ -201,7 +197,7 @@ class Table:
         for change in self._view.changes_since(former):
             self._tell(change)
         self._answer()
-        self._sweep()
+        self._sweeper.watch(self._view)
 
     def interrupted(self, reason: str) -> None:
         """The topic cannot be read now."""
@@ -221,7 +217,7 @@ class Table:
                 raise refusal
             written = successor(key, value, current, self._now())
             counts = await self._write(written)
-            self._remove(self._view.leftovers(key))
+            self._sweeper.remove(self._view.leftovers(key))
             if counts:
                 return written
             if if_version != ANY:
@@ -272,22 +268,6 @@ class Table:
         if isinstance(error, UnknownTopic):
             return TopicUnavailable(f"The topic {self._topic} does not exist: create it with eventbus init")
         return error
-
-    def _sweep(self) -> None:
-        """Remove what a process left behind that died, and graves whose time is over."""
-        if self._closed:
-            return
-        self._remove(self._view.removable(self._now(), _LEFTOVER_SECONDS, _SWEEP_RECORDS))
-        if self._sweeping is not None:
-            self._sweeping.cancel()
-        self._sweeping = asyncio.get_running_loop().call_later(_SWEEP_SECONDS, self._sweep)
-
-    def _remove(self, kafka_keys: list[bytes]) -> None:
-        if not kafka_keys or self._closed:
-            return
-        # Nobody waits: what is not removed now is removed by the next sweep of any replica.
-        with contextlib.suppress(GatewayError):
-            self._sink.send(self._topic, [tombstone(key) for key in kafka_keys])
 
     def _tell(self, change: Change) -> None:
         for listener in self._listeners:

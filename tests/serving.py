@@ -13,14 +13,17 @@ import uvloop
 
 from eventbus_gateway.api.admission import Admission
 from eventbus_gateway.api.asgi import AsgiAdapter
+from eventbus_gateway.api.drain import Drain
 from eventbus_gateway.api.edge import Edge
 from eventbus_gateway.api.gateway import Gateway
 from eventbus_gateway.api.ids import IdSource
+from eventbus_gateway.api.outgoings import Outgoings
 from eventbus_gateway.api.publish import Publish
+from eventbus_gateway.api.read import Read
 from eventbus_gateway.api.records import RecordBuilder
 from eventbus_gateway.api.routes import Router
 from eventbus_gateway.api.server import Server
-from eventbus_gateway.api.settings import HttpSettings, PublishSettings, TopicSettings
+from eventbus_gateway.api.settings import HttpSettings, PublishSettings, ReadSettings, TopicSettings
 from eventbus_gateway.api.table import public_routes
 from eventbus_gateway.api.topics import Topics
 from eventbus_gateway.auth.limits import EventLimits
@@ -28,6 +31,7 @@ from eventbus_gateway.auth.policy import policy
 from eventbus_gateway.auth.principal import authenticator
 from eventbus_gateway.auth.settings import AuthSettings
 from eventbus_gateway.kafka.memory import MemoryKafka
+from eventbus_gateway.kafka.memory_reader import MemoryReader
 from eventbus_gateway.schemas.cache import Schemas
 from eventbus_gateway.schemas.folder import FolderRegistry
 from eventbus_gateway.schemas.registry import Registry
@@ -63,6 +67,7 @@ class Served:
         way: how requests reach the handlers.
         http: bounds of the edge.
         publish: bounds of publishing.
+        read: bounds of reading.
         auth: who may call.
         clock: time of limits.
     """
@@ -76,6 +81,7 @@ class Served:
         way: Way = "protocol",
         http: HttpSettings | None = None,
         publish: PublishSettings | None = None,
+        read: ReadSettings | None = None,
         auth: AuthSettings = ANYBODY,
         clock: Callable[[], float] | None = None,
     ) -> None:
@@ -87,13 +93,17 @@ class Served:
         self._way = way
         self._http = (http or HttpSettings()).model_copy(update={"hot_path": "asgi" if way == "asgi" else "protocol"})
         self._publish = publish or PublishSettings()
+        self._read = read or ReadSettings()
         self._auth = auth
+        self.drain = Drain()
         self._clock = clock
         self.admission = Admission(self._http.max_in_flight_requests, self._http.max_in_flight_bytes)
         self._ready: Future[int] = Future()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._server: Server | None = None
         self.edge: Edge
+        self.read: Read
+        self.reader: MemoryReader
         self._thread = threading.Thread(target=self._run, name="gateway", daemon=True)
         self._thread.start()
         self.port = self._ready.result(timeout=10)
@@ -111,6 +121,8 @@ class Served:
         """Begin to drain."""
         if self._server is not None:
             self._server.should_exit = True
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self.drain.begin)
 
     def ended(self, within: float) -> bool:
         """Whether it has stopped within so many seconds."""
@@ -151,7 +163,9 @@ class Served:
         publish = Publish(
             topics, schemas, self.kafka, limits, self._publish, RecordBuilder(1_000_000, ids), self.metrics
         )
-        routes = public_routes(publish, topics, schemas, allowed, self.registry)
+        self.reader = MemoryReader(self.kafka)
+        self.read = Read(topics, Outgoings(schemas), self.reader, self._read, self.drain, self.metrics)
+        routes = public_routes(publish, self.read, topics, schemas, allowed, self.registry)
         gateway = Gateway(Router(routes), authenticator(self._auth), allowed, self.metrics, self.access)
         edge = Edge(gateway, self.admission, self._http, self._publish, ids)
         self.edge = edge

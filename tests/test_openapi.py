@@ -12,7 +12,8 @@ from tests.serving import served
 from eventbus_gateway import __version__
 from eventbus_gateway.api.body import Media
 from eventbus_gateway.api.problems import STATUS
-from eventbus_gateway.api.settings import TopicSettings
+from eventbus_gateway.api.read_request import NAMES, ReadMedia
+from eventbus_gateway.api.settings import ReadSettings, TopicSettings
 from eventbus_gateway.api.table import public_routes
 from eventbus_gateway.api.topics import Topics
 from eventbus_gateway.auth.policy import Policy
@@ -36,7 +37,7 @@ async def _nothing(request: object) -> Any:
 def test_every_route_is_documented_and_every_documented_route_exists() -> None:
     schemas = Schemas(AbsentRegistry(), RegistrySettings())
     topics = Topics(MemoryKafka({}), {}, TopicSettings())
-    routes = public_routes(_nothing, topics, schemas, Policy(None), None)
+    routes = public_routes(_nothing, _nothing, topics, schemas, Policy(None), None)
     assert {(route.method, route.template) for route in routes} == documented()
 
 
@@ -47,9 +48,22 @@ def test_a_publish_documents_every_media_type_that_it_takes() -> None:
 
 def test_a_publish_documents_every_status_that_an_error_can_have() -> None:
     responses = DOCUMENT["paths"]["/v1/topics/{topic}/events"]["post"]["responses"]
-    # 405 belongs to the path's other methods, 412 to what has a version; 500 would be a fault of the gateway, not a
-    # part of its contract.
-    assert {str(status) for status in STATUS.values()} - {"405", "412", "500"} <= set(responses)
+    # 405 belongs to the path's other methods, 406 to what is read, 412 to what has a version; 500 would be a fault of
+    # the gateway, not a part of its contract.
+    assert {str(status) for status in STATUS.values()} - {"405", "406", "412", "500"} <= set(responses)
+
+
+def test_a_read_documents_every_media_type_that_it_gives_and_every_parameter_that_it_takes() -> None:
+    read = DOCUMENT["paths"]["/v1/topics/{topic}/events"]["get"]
+    assert set(read["responses"]["200"]["content"]) == {media.value.decode() for media in ReadMedia}
+    assert {each["name"] for each in read["parameters"] if each.get("in") == "query"} == NAMES
+    documented = {each["name"]: each["schema"] for each in read["parameters"] if "name" in each}
+    settings = ReadSettings()
+    assert (documented["limit"]["maximum"], documented["limit"]["default"]) == (
+        settings.max_limit,
+        settings.default_limit,
+    )
+    assert documented["wait"]["maximum"] == settings.max_wait_seconds
 
 
 def test_the_contract_has_the_version_of_the_package() -> None:
@@ -74,10 +88,12 @@ def test_answers_have_the_fields_that_the_contract_requires(client: httpx2.Clien
         ),
         "Validity": client.post(f"{path}?dryRun=true", content=body, headers=json),
         "Problem": client.post(path, content=b"{", headers=json),
+        "Events": client.get(path),
+        "StoredEvent": client.get(path),
         "TopicSummary": client.get("/v1/topics/appointments"),
     }
     for name, answer in answers.items():
-        found = answer.json()
+        found = answer.json()["events"][0] if name == "StoredEvent" else answer.json()
         assert set(schemas[name]["required"]) <= set(found), name
     results = schemas["Results"]["properties"]["results"]["items"]
     assert set(answers["Results"].json()["results"][0]) <= set(results["properties"])

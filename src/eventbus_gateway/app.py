@@ -11,11 +11,14 @@ from typing import NamedTuple
 from eventbus_gateway.api.access_log import AccessLog
 from eventbus_gateway.api.admission import Admission
 from eventbus_gateway.api.asgi import AsgiAdapter
+from eventbus_gateway.api.drain import Drain
 from eventbus_gateway.api.edge import Edge
 from eventbus_gateway.api.gateway import Gateway
 from eventbus_gateway.api.ids import IdSource
 from eventbus_gateway.api.internal import Internal
+from eventbus_gateway.api.outgoings import Outgoings
 from eventbus_gateway.api.publish import Publish
+from eventbus_gateway.api.read import Read
 from eventbus_gateway.api.records import RecordBuilder
 from eventbus_gateway.api.routes import Router
 from eventbus_gateway.api.server import Server
@@ -26,10 +29,14 @@ from eventbus_gateway.auth.policy import Policy, policy
 from eventbus_gateway.auth.principal import Anonymous, authenticator
 from eventbus_gateway.config import Config
 from eventbus_gateway.errors import GatewayError
+from eventbus_gateway.kafka.administration import Administration
 from eventbus_gateway.kafka.cluster import Cluster
 from eventbus_gateway.kafka.embedded import EmbeddedSink
+from eventbus_gateway.kafka.embedded_positions import EmbeddedPositions
 from eventbus_gateway.kafka.events import ProducerEvent
+from eventbus_gateway.kafka.positions import Positions
 from eventbus_gateway.kafka.producer import KafkaProducer
+from eventbus_gateway.kafka.reader import KafkaReader
 from eventbus_gateway.schemas.absent import AbsentRegistry
 from eventbus_gateway.schemas.cache import Schemas
 from eventbus_gateway.schemas.confluent import ConfluentRegistry
@@ -90,6 +97,11 @@ class App:
         self._cluster = Cluster(config.kafka, self._producer)
         self._reading_topics: asyncio.Task[None] | None = None
         self._topics = Topics(self._cluster, config.topics, config.topic_defaults)
+        self._administration = Administration(config.kafka)
+        self._reader = _kafka_reader(config, self._administration, self._producer, embedded=embedded)
+        self._drain = Drain()
+        outgoings = Outgoings(self._schemas)
+        self._read = Read(self._topics, outgoings, self._reader, config.read, self._drain, self.metrics)
         self._access_log = AccessLog(_STANDARD_OUTPUT, config.http.access_log_max_bytes, self.metrics)
 
     def stop(self) -> None:
@@ -108,10 +120,11 @@ class App:
         http = config.http
         public = Server(adapter, edge, http.host, http.port, http.drain_seconds)
         internal = Server(internal_adapter, internal_edge, http.internal_host, http.internal_port, http.drain_seconds)
-        self._measure(edge)
+        _measure(self.metrics, edge, self._producer, self._read, self._reader)
 
         # Phase 1: reach Kafka and the registry, without insisting on either
         await self._producer.start()
+        await self._administration.start()
         await self._warm_up()
 
         # Phase 2: listen; probes first, so that nobody is sent here too early
@@ -125,13 +138,16 @@ class App:
             self.state = "ready"
             yield Addresses(public.address, internal.address)
         finally:
-            # Phase 3: take no new connections, answer what was accepted
+            # Phase 3: take no new connections, end what waits, answer what was accepted
             self.state = "draining"
+            self._drain.begin()
             public.should_exit = True
             await self._answered(serving)
 
             # Phase 4: let Kafka acknowledge what is still under way (its caller may have gone)
             await self._cluster.close()
+            await self._reader.close()
+            await self._administration.close()
             await self._producer.drain(config.http.drain_seconds)
             await self._schemas.aclose()
 
@@ -175,7 +191,7 @@ class App:
         sink = EmbeddedSink(self._producer) if self._embedded else self._producer
         publish = Publish(self._topics, self._schemas, sink, limits, config.publish, builder, self.metrics)
         served = self._registry if self._embedded else None
-        routes = public_routes(publish, self._topics, self._schemas, allowed, served)
+        routes = public_routes(publish, self._read, self._topics, self._schemas, allowed, served)
         log = self._access_log if config.http.access_log else None
         return Gateway(Router(routes), authenticator(config.auth), allowed, self.metrics, log)
 
@@ -185,17 +201,6 @@ class App:
         gateway = Gateway(Router(routes), Anonymous(), Policy(None), Metrics())
         admission = Admission(config.http.max_in_flight_requests, config.http.max_in_flight_bytes)
         return Edge(gateway, admission, config.http, config.publish, self._ids)
-
-    def _measure(self, edge: Edge) -> None:
-        gauge = self.metrics.gauge
-        gauge("eventbus_http_in_flight_requests", "Requests being worked on.", lambda: self.admission.requests)
-        gauge("eventbus_http_in_flight_bytes", "Bytes of request bodies held.", lambda: self.admission.bytes)
-        gauge("eventbus_http_connections", "Open connections.", lambda: len(edge.connections))
-        gauge("eventbus_event_loop_lag_seconds", "How late the event loop's last timer was.", lambda: edge.lag)
-        status = self._producer.status
-        gauge("eventbus_kafka_up", "1 while Kafka can be reached.", lambda: status().up)
-        gauge("eventbus_kafka_in_flight_records", "Unacknowledged records.", lambda: status().in_flight_records)
-        gauge("eventbus_kafka_in_flight_bytes", "Bytes of unacknowledged records.", lambda: status().in_flight_bytes)
 
     def _note(self, event: ProducerEvent) -> None:
         self.metrics.kafka_events.add((event.kind,))
@@ -219,6 +224,33 @@ class App:
             # What is missing or broken is told to whoever publishes; it must not keep the others from starting.
             with contextlib.suppress(GatewayError):
                 await self._schemas.get(topic.subject, topic.settings.schema_version, topic.options)
+
+
+def _kafka_reader(
+    config: Config, administration: Administration, producer: KafkaProducer, *, embedded: bool
+) -> KafkaReader:
+    times = EmbeddedPositions if embedded else Positions
+    return KafkaReader(
+        config.kafka,
+        times(administration, config.kafka, config.consume),
+        lambda: producer.status().up,
+        max_readers=config.read.max_readers,
+        idle_seconds=config.read.reader_idle_seconds,
+    )
+
+
+def _measure(metrics: Metrics, edge: Edge, producer: KafkaProducer, read: Read, reader: KafkaReader) -> None:
+    gauge, admission, status = metrics.gauge, edge.admission, producer.status
+    gauge("eventbus_http_in_flight_requests", "Requests being worked on.", lambda: admission.requests)
+    gauge("eventbus_http_in_flight_bytes", "Bytes of request bodies held.", lambda: admission.bytes)
+    gauge("eventbus_http_connections", "Open connections.", lambda: len(edge.connections))
+    gauge("eventbus_event_loop_lag_seconds", "How late the event loop's last timer was.", lambda: edge.lag)
+    gauge("eventbus_read_polls", "Reads under way, streams included.", lambda: read.polls)
+    gauge("eventbus_read_streams", "Streams that are open.", lambda: read.streams)
+    gauge("eventbus_read_readers", "Kafka consumers for reads.", lambda: reader.readers)
+    gauge("eventbus_kafka_up", "1 while Kafka can be reached.", lambda: status().up)
+    gauge("eventbus_kafka_in_flight_records", "Unacknowledged records.", lambda: status().in_flight_records)
+    gauge("eventbus_kafka_in_flight_bytes", "Bytes of unacknowledged records.", lambda: status().in_flight_bytes)
 
 
 def _settle_memory() -> None:

@@ -7,11 +7,13 @@
     │   ├── MalformedRequest         HTTP framing, request line or header block
     │   ├── InvalidHeader
     │   ├── InvalidParameter         query parameter or path segment
+    │   ├── InvalidCursor            malformed, or of another topic
     │   ├── InvalidJson
     │   ├── InvalidContentEncoding   the gzip stream is damaged
     │   ├── EmptyBatch
     │   ├── RouteNotFound
     │   ├── MethodNotAllowed
+    │   ├── NotAcceptable            none of the media types that the caller takes
     │   ├── UnknownTopic
     │   ├── UnknownSchemaVersion
     │   ├── RequestTimeout           head or body did not arrive in time
@@ -110,6 +112,11 @@ class InvalidParameter(RequestError):
     title = "A parameter is not valid"
 
 
+class InvalidCursor(RequestError):
+    code = "invalid_cursor"
+    title = "The cursor is not valid"
+
+
 class InvalidJson(RequestError):
     code = "invalid_json"
     title = "The body is not valid JSON"
@@ -143,6 +150,11 @@ class MethodNotAllowed(RequestError):
     def __init__(self, detail: str, allowed: Sequence[str]) -> None:
         super().__init__(detail)
         self.allowed = tuple(allowed)
+
+
+class NotAcceptable(RequestError):
+    code = "not_acceptable"
+    title = "None of the accepted media types can be given"
 
 
 class UnknownTopic(RequestError):

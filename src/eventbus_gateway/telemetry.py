@@ -116,6 +116,9 @@ class Metrics(Collector):
         self.ack_seconds = Histogram(
             "eventbus_publish_ack_duration_seconds", "Time from handing records over to their outcome, in seconds."
         )
+        self.read_events = Counter(
+            "eventbus_read_events", "Events given to readers without a subscription.", ("topic",)
+        )
         self.kafka_events = Counter(
             "eventbus_kafka_producer_incidents", "Rare producer incidents, by kind.", ("kind",)
         )
@@ -125,6 +128,7 @@ class Metrics(Collector):
             self.request_seconds,
             self.events,
             self.ack_seconds,
+            self.read_events,
             self.kafka_events,
             self.log_lines_dropped,
         ]

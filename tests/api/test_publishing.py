@@ -193,7 +193,7 @@ def test_a_path_without_a_route_is_told_apart_from_an_unknown_topic(gateway: Ser
 def test_another_method_is_refused_with_those_that_the_path_has(gateway: Served) -> None:
     answer = gateway.client.put("/v1/topics/notes/events")
     assert "outcome" not in problem(answer, 405, "method_not_allowed")
-    assert answer.headers["allow"] == "POST"
+    assert answer.headers["allow"] == "POST, GET, HEAD"
 
 
 def test_data_that_does_not_fit_is_refused_with_every_fault_and_its_place(gateway: Served) -> None:

@@ -1,17 +1,19 @@
 """The gateway as an ASGI application."""
 
 from collections.abc import Awaitable, Callable, MutableMapping
+from functools import partial
 from typing import Any
 
 from eventbus_gateway.api.admission import Admission
 from eventbus_gateway.api.body import BATCH_MEDIA, Media
 from eventbus_gateway.api.framing import repeated_names
-from eventbus_gateway.api.gateway import Gateway
+from eventbus_gateway.api.gateway import Gateway, failure
 from eventbus_gateway.api.headers import asgi_headers, usable_request_id
-from eventbus_gateway.api.http import Answer, Request
+from eventbus_gateway.api.http import Answer, Request, Stream
 from eventbus_gateway.api.ids import IdSource
+from eventbus_gateway.api.problems import problem
 from eventbus_gateway.api.settings import PublishSettings
-from eventbus_gateway.errors import BodyTooLarge, GatewayError
+from eventbus_gateway.errors import BodyTooLarge, GatewayError, NotAcceptable
 
 _EVENT_MEDIA = Media.EVENT.media_type.encode()
 
@@ -102,6 +104,7 @@ class AsgiAdapter:
                 held += len(chunk)
                 chunks.append(chunk)
             request.body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+            request.gone = partial(_gone, receive)
             return await self._gateway.handle(request)
         except GatewayError as error:
             # The server reads and drops what is left of the body.
@@ -111,9 +114,36 @@ class AsgiAdapter:
 
     async def _send(self, scope: Scope, send: Send, request: Request, answer: Answer) -> None:
         headers = asgi_headers(answer, request.request_id)
+        if answer.stream is not None and scope["http_version"] == "1.0":
+            # RFC 9112 section 6.1: it knows no chunks, and an end of the connection looks like the end of the stream.
+            answer.stream.close()
+            answer = problem(NotAcceptable("Streams need HTTP/1.1."), request.path)
+            headers = asgi_headers(answer, request.request_id)
+        if answer.stream is not None:
+            await self._send_stream(scope, send, request, answer, answer.stream)
+            return
         await send({"type": "http.response.start", "status": answer.status, "headers": headers})
         body = answer.body if scope["method"] != "HEAD" else b""
         await send({"type": "http.response.body", "body": body})
+
+    async def _send_stream(self, scope: Scope, send: Send, request: Request, answer: Answer, stream: Stream) -> None:
+        headers = [pair for pair in asgi_headers(answer, request.request_id) if pair[0] != b"content-length"]
+        try:
+            await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+            if scope["method"] != "HEAD":
+                async for part in stream:
+                    # Returns once the caller has room for more; the connection ends one that makes none for long.
+                    await send({"type": "http.response.body", "body": part, "more_body": True})
+            await send({"type": "http.response.body", "body": b""})
+        except Exception as error:  # noqa: BLE001 - the rim of a request: the connection ends without the last chunk
+            failure(error, request.request_id)
+        finally:
+            stream.close()
+
+
+async def _gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 def declared_length(headers: dict[bytes, bytes]) -> int:

@@ -1,7 +1,8 @@
 """A parsed request and a whole answer, independent of the server that carries them."""
 
-from collections.abc import Awaitable, Callable
-from typing import Any, NamedTuple
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from typing import Any, NamedTuple, Protocol
 
 from eventbus_gateway.auth.principal import NOBODY, Principal
 
@@ -34,10 +35,13 @@ class Request:
         params: the path's variable segments, filled in by the router.
         principal: who calls, filled in once that is established.
         memo: shared by all requests that came with the same head; None where nobody remembers it.
+        gone: completes when the caller has gone away, for handlers that wait long; never, where the server does not
+            tell.
     """
 
     __slots__ = (
         "body",
+        "gone",
         "headers",
         "memo",
         "method",
@@ -66,25 +70,44 @@ class Request:
         self.body = body
         self.request_id = request_id
         self.repeated = repeated
-        self.memo: Memo | None = None
         self.params: dict[str, str] = {}
+        self.memo: Memo | None = None
         self.principal: Principal = NOBODY
+        self.gone: Callable[[], Coroutine[None, None, None]] = _never
+
+
+async def _never() -> None:
+    await asyncio.get_running_loop().create_future()
+
+
+class Stream(Protocol):
+    """The body of an answer that comes part by part and has no end that is known."""
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        """The parts; whoever carries them takes the next one when the caller has room for it."""
+        ...
+
+    def close(self) -> None:
+        """Give back what the stream holds: called once, however far it came."""
+        ...
 
 
 class Answer(NamedTuple):
-    """A whole answer.
+    """A whole answer, or the beginning of one.
 
     Args:
         status: HTTP status code.
         body: complete body.
         content_type: media type of the body.
         headers: what this answer adds to the headers that every answer has.
+        stream: what follows in place of the body; only where requests come through ASGI.
     """
 
     status: int
     body: bytes
     content_type: bytes = JSON
     headers: tuple[tuple[bytes, bytes], ...] = NO_HEADERS
+    stream: Stream | None = None
 
 
 Handler = Callable[[Request], Awaitable[Answer]]

@@ -15,6 +15,7 @@ STATUS: Mapping[type[errors.GatewayError], int] = {
     errors.RouteNotFound: 404,
     errors.UnknownTopic: 404,
     errors.MethodNotAllowed: 405,
+    errors.NotAcceptable: 406,
     errors.RequestTimeout: 408,
     errors.BodyTooLarge: 413,
     errors.BatchTooLarge: 413,

@@ -7,6 +7,30 @@ from eventbus_gateway.errors import InvalidParameter
 _MAX_PARAMETERS = 32
 
 
+def parameters(query: bytes, names: frozenset[str]) -> dict[str, str]:
+    """Parameters by name, each of which comes once at most.
+
+    Args:
+        query: raw query string.
+        names: those that the route has.
+
+    Raises:
+        InvalidParameter: another parameter, one that came twice, or no query string at all.
+    """
+    try:
+        pairs = parse_qsl(
+            query.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=_MAX_PARAMETERS
+        )
+    except ValueError:  # covers UnicodeDecodeError
+        raise InvalidParameter("The query string is not valid.") from None
+    found = dict(pairs)
+    if not names.issuperset(found):
+        raise InvalidParameter(f"The query parameters here are {', '.join(sorted(names))}.")
+    if len(found) < len(pairs):
+        raise InvalidParameter("A query parameter came more than once.")
+    return found
+
+
 def flag(query: bytes, name: str) -> bool:
     """The one boolean parameter that a route has.
 

@@ -30,7 +30,7 @@ def single(topic: str, event_id: str, outcome: Outcome, schema_id: int | None, i
         "timestamp": _timestamps(timestamp),
         "schemaId": schema_id,
     }
-    return _new(Answer, (201, orjson.dumps(receipt), JSON, NO_HEADERS))
+    return _new(Answer, (201, orjson.dumps(receipt), JSON, NO_HEADERS, None))
 
 
 def batch(event_ids: Sequence[str], outcomes: Sequence[Outcome], instance: str) -> Answer:

@@ -73,6 +73,33 @@ class PublishSettings(Section):
     """Bytes of remembered answers; at this bound requests with a new key are refused."""
 
 
+class ReadSettings(Section):
+    """Bounds of reading topics without a subscription."""
+
+    default_limit: int = Field(100, ge=1, le=10_000)
+    """Events in one answer when the caller does not say."""
+    max_limit: int = Field(1_000, ge=1, le=10_000)
+    """Events in one answer at the most."""
+    max_answer_bytes: int = Field(8_388_608, ge=65_536, le=268_435_456)
+    """Bytes of events in one answer; a single larger event is given all the same."""
+    max_wait_seconds: float = Field(60.0, ge=0, le=300)
+    """How long a caller may wait for the first event."""
+    max_scanned_records: int = Field(10_000, ge=100, le=1_000_000)
+    """Records that one answer passes over for a filter; the cursor then tells where to go on."""
+    max_concurrent_polls: int = Field(64, ge=1, le=10_000)
+    """Reads at the same time, streams included; further ones are refused."""
+    max_streams: int = Field(32, ge=1, le=10_000)
+    """Streams of Server-Sent Events at the same time; further ones are refused."""
+    stream_seconds: float = Field(3_600.0, ge=1, le=86_400)
+    """After this time a stream ends; its reader comes back with the last cursor."""
+    heartbeat_seconds: float = Field(15.0, ge=0.05, le=300)
+    """A stream without events says so often that it is alive."""
+    max_readers: int = Field(64, ge=1, le=1_000)
+    """Kafka consumers for reads; a read needs one while it runs."""
+    reader_idle_seconds: float = Field(60.0, ge=1, le=3_600)
+    """A consumer that was not used for so long is closed."""
+
+
 class TopicSettings(Section):
     """What is particular to one topic."""
 

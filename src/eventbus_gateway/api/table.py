@@ -12,12 +12,13 @@ from eventbus_gateway.schemas.registry import Registry
 
 
 def public_routes(
-    publish: Handler, topics: Topics, schemas: Schemas, policy: Policy, registry: Registry | None
+    publish: Handler, read: Handler, topics: Topics, schemas: Schemas, policy: Policy, registry: Registry | None
 ) -> list[Route]:
     """Routes of the port that callers reach.
 
     Args:
         publish: handles publishes.
+        read: handles reads.
         topics: finds topics.
         schemas: finds schemas.
         policy: decides who sees which topic.
@@ -26,6 +27,7 @@ def public_routes(
     describe = DescribeTopics(topics, schemas, policy)
     routes = [
         Route("POST", "/v1/topics/{topic}/events", Action.PUBLISH, publish, is_hot=True),
+        Route("GET", "/v1/topics/{topic}/events", Action.READ, read),
         Route("GET", "/v1/topics", Access.CALLER, describe.all),
         Route("GET", "/v1/topics/{topic}", Access.CALLER, describe.one),
     ]

@@ -6,7 +6,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, PrivateAttr, StringConstraints, ValidationInfo, field_validator
 
-from eventbus_gateway.api.settings import HttpSettings, PublishSettings, TopicSettings
+from eventbus_gateway.api.settings import HttpSettings, PublishSettings, ReadSettings, TopicSettings
 from eventbus_gateway.auth.settings import AuthSettings
 from eventbus_gateway.kafka.settings import ConsumeSettings, KafkaSettings
 from eventbus_gateway.schemas.settings import RegistrySettings
@@ -31,6 +31,8 @@ class Config(Section):
     """The listening sockets and the bounds on what callers may send."""
     publish: PublishSettings = PublishSettings.model_validate({})
     """Bounds and defaults of publishing."""
+    read: ReadSettings = ReadSettings.model_validate({})
+    """Bounds of reading topics without a subscription."""
     kafka: KafkaSettings = KafkaSettings.model_validate({})
     """How the gateway reaches and writes to Kafka."""
     consume: ConsumeSettings = ConsumeSettings.model_validate({})

@@ -158,10 +158,20 @@ class Schemas:
             RegistryUnavailable: no usable answer, now or within the last ``retry_seconds``.
             Overloaded, ShuttingDown: it was not tried.
         """
+        schema = self.ready_by_id(schema_id, options)
+        return schema if schema is not None else await self._load((schema_id, options))
+
+    def ready_by_id(self, schema_id: int, options: CodecOptions) -> Schema | None:
+        """The schema with an id if it is compiled, without waiting.
+
+        Args:
+            schema_id: the registry's global id.
+            options: how data is read.
+        """
         key = (schema_id, options)
         kept = self._kept.get(key)
         if kept is None:
-            return await self._load(key)
+            return None
         self._kept.move_to_end(key)
         return kept.schema
 

@@ -31,6 +31,9 @@
     │   ├── IdempotencyKeyReused     same key, another body
     │   ├── UnknownSubscription
     │   ├── TooManySubscriptions     as many as the gateway takes
+    │   ├── SubscriptionActive       it has to be paused for this
+    │   ├── InvalidAckToken          no token of this gateway
+    │   ├── LeaseLost                the events of these tokens are not the caller's any more
     │   └── PreconditionFailed       it was changed since the caller read it
     ├── IdempotencyKeyInUse          the first request with this key is still running
     ├── AccessError
@@ -46,6 +49,8 @@
     │   ├── TopicUnavailable         this topic cannot be written now (authorization, leader, in-sync replicas)
     │   ├── TopicUnreadable          this topic cannot be read now (authorization, leader)
     │   ├── PositionsUnavailable     the positions of a subscription cannot be read or moved now
+    │   ├── OwnerUnavailable         the replica that serves a subscription is not known or does not answer
+    │   │   └── NotOwner             between replicas: it is another one
     │   ├── RecordRefused            the broker refused this record
     │   ├── NotAttempted             held back because of another event of the same request
     │   ├── RegistryUnavailable
@@ -138,11 +143,7 @@ class RouteNotFound(RequestError):
 
 
 class MethodNotAllowed(RequestError):
-    """The path exists, but not for this method.
-
-    Args:
-        allowed: the methods that the path has.
-    """
+    """The path exists, but not for this method; ``allowed`` are those that it has."""
 
     code = "method_not_allowed"
     title = "The method is not allowed here"
@@ -235,11 +236,6 @@ class InvalidFilter(EventError):
     code = "invalid_filter"
     title = "The filter is not an event pattern"
 
-    @property
-    def pointer(self) -> str:
-        """Where the first fault is."""
-        return self.faults[0].pointer
-
 
 class IdempotencyKeyReused(RequestError):
     code = "idempotency_key_reused"
@@ -254,6 +250,21 @@ class UnknownSubscription(RequestError):
 class TooManySubscriptions(RequestError):
     code = "too_many_subscriptions"
     title = "There are as many subscriptions as the gateway takes"
+
+
+class SubscriptionActive(RequestError):
+    code = "subscription_active"
+    title = "The subscription has to be paused for this"
+
+
+class InvalidAckToken(RequestError):
+    code = "invalid_ack_token"
+    title = "The ack token is not valid"
+
+
+class LeaseLost(RequestError):
+    code = "lease_lost"
+    title = "The lease is over"
 
 
 class PreconditionFailed(RequestError):
@@ -331,6 +342,16 @@ class TopicUnreadable(Unavailable):
 class PositionsUnavailable(Unavailable):
     code = "positions_unavailable"
     title = "The positions of the subscription cannot be read or moved now"
+
+
+class OwnerUnavailable(Unavailable):
+    code = "owner_unavailable"
+    title = "The replica that serves the subscription cannot be reached"
+
+
+class NotOwner(OwnerUnavailable):
+    code = "not_owner"
+    title = "Another replica serves the subscription"
 
 
 class RecordRefused(Unavailable):

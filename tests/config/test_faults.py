@@ -187,7 +187,7 @@ def test_a_value_of_the_environment_that_does_not_fit_is_reported_with_its_varia
         ({"subscriptions__enabled": None, "subscriptions__peer_secret": "s3cret"}, ["subscriptions.peer_secret"]),
         ({"subscriptions__advertised_address": "gateway"}, ["subscriptions.advertised_address"]),
         (
-            {"subscriptions__advertised_address": None, "http__internal_host": "0.0.0.0"},
+            {"subscriptions__advertised_address": None, "http__internal_host": "::"},
             ["subscriptions.advertised_address"],
         ),
         (

@@ -29,6 +29,8 @@ STATUS: Mapping[type[errors.GatewayError], int] = {
     errors.InvalidSubscription: 422,
     errors.UnknownSubscription: 404,
     errors.TooManySubscriptions: 409,
+    errors.SubscriptionActive: 409,
+    errors.LeaseLost: 410,
     errors.PreconditionFailed: 412,
     errors.IdempotencyKeyInUse: 409,
     errors.Unauthenticated: 401,

@@ -22,6 +22,17 @@ COORDINATOR_MOVES = frozenset(
 )
 """Another broker becomes responsible for a group; asking again soon helps."""
 
+LEADER_MOVES = frozenset(
+    {
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.OFFSET_NOT_AVAILABLE,
+        KafkaError.FENCED_LEADER_EPOCH,
+        KafkaError.UNKNOWN_LEADER_EPOCH,
+    }
+)
+"""Another broker becomes responsible for a partition, or one begins with a new topic; asking again soon helps."""
+
 _IN_USE = PositionsUnavailable("Another program is a live member of the subscription's Kafka group")
 _NO_TOPIC = UnknownTopic("The topic or one of its partitions does not exist")
 _NO_LEADER = TopicUnreadable("A partition of the topic has no leader now")
@@ -33,11 +44,7 @@ _MEANINGS: Mapping[int, GatewayError] = {
     KafkaError._UNKNOWN_PARTITION: _NO_TOPIC,
     KafkaError.TOPIC_AUTHORIZATION_FAILED: TopicUnreadable("The gateway may not read the topic"),
     KafkaError.CLUSTER_AUTHORIZATION_FAILED: TopicUnreadable("The gateway may not read from the cluster"),
-    KafkaError.LEADER_NOT_AVAILABLE: _NO_LEADER,
-    KafkaError.NOT_LEADER_FOR_PARTITION: _NO_LEADER,
-    KafkaError.OFFSET_NOT_AVAILABLE: _NO_LEADER,
-    KafkaError.FENCED_LEADER_EPOCH: _NO_LEADER,
-    KafkaError.UNKNOWN_LEADER_EPOCH: _NO_LEADER,
+    **dict.fromkeys(LEADER_MOVES, _NO_LEADER),
     KafkaError._BAD_MSG: TopicUnreadable("A record of the topic is damaged in the log"),
     KafkaError._BAD_COMPRESSION: TopicUnreadable("A record of the topic is damaged in the log"),
     KafkaError._AUTO_OFFSET_RESET: TopicUnreadable("The position is outside of what the topic holds"),

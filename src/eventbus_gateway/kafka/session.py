@@ -24,12 +24,15 @@ from confluent_kafka import (
 from eventbus_gateway.errors import GatewayError, KafkaUnavailable, UnknownTopic
 from eventbus_gateway.kafka.consumed import Consumed
 from eventbus_gateway.kafka.reading import Ask, Edge, Gone, Lost, Page
-from eventbus_gateway.kafka.reading_errors import meaning
+from eventbus_gateway.kafka.reading_errors import LEADER_MOVES, meaning
 
 _SLICE_SECONDS = 0.2
 """How long a wait goes on at the most after nobody waits any more."""
 _FILL_SECONDS = 0.005
 """A page that is not full, of a partition that has more, is waited for so long."""
+_LEADER_SECONDS = 3.0
+"""How long a partition may be without a leader before a read says so: elections mostly take less."""
+_LEADER_PAUSE_SECONDS = 0.05
 _HEADER_BYTES = 64
 _OUT_OF_RANGE = frozenset({KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE})
 # Past the keyword handling of a named tuple's own constructor, for what is made once a record.
@@ -228,6 +231,13 @@ class Session:
         if not asked:
             return {}
         found = self._consumer.offsets_for_times(asked, timeout=self._timeout)
+        patience = self._clock() + min(self._timeout, _LEADER_SECONDS)
+        while any(place.error is not None and place.error.code() in LEADER_MOVES for place in found):
+            if self._clock() >= patience:
+                break
+            # The client forgets where it looked for the leader only with the answer.
+            time.sleep(_LEADER_PAUSE_SECONDS)
+            found = self._consumer.offsets_for_times(asked, timeout=self._timeout)
         for place in found:
             if place.error is not None:
                 raise meaning(place.error)

@@ -1,0 +1,106 @@
+"""What is done with a subscription beside changing what it is: pause, seek, redrive."""
+
+import re
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, Field, ValidationInfo, model_validator
+
+from eventbus_gateway.subscriptions.bodies import Body, expected, parsed
+from eventbus_gateway.subscriptions.spec import PlaceInTime
+
+_MAX_OFFSET = 2**63 - 1
+_PARTITION = re.compile(r"0|[1-9]\d{0,8}", re.ASCII)
+_MAX_POSITIONS = 10_000
+
+Offset = Annotated[int, Field(ge=0, le=_MAX_OFFSET)]
+
+
+def _partition(value: str) -> str:
+    if _PARTITION.fullmatch(value) is None:
+        raise expected("expected the number of a partition")
+    return value
+
+
+def _positions(value: dict[str, dict[str, int]] | None, info: ValidationInfo) -> dict[str, dict[str, int]] | None:
+    topics = info.context if isinstance(info.context, frozenset) else None
+    if value is not None and topics is not None and not value.keys() <= topics:
+        raise expected("expected topics of the subscription")
+    if value is not None and not 0 < sum(map(len, value.values())) <= _MAX_POSITIONS:
+        raise expected(f"expected 1 to {_MAX_POSITIONS} partitions")
+    return value
+
+
+Positions = dict[str, dict[Annotated[str, AfterValidator(_partition)], Offset]]
+
+
+class SeekTarget(Body):
+    """Where a subscription shall go on.
+
+    Args:
+        to: in all partitions of all topics.
+        positions: next offset by topic and partition; partitions that are left out stay where they are.
+    """
+
+    to: PlaceInTime | None = None
+    positions: Annotated[Positions | None, AfterValidator(_positions)] = None
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> "SeekTarget":
+        if (self.to is None) is (self.positions is None):
+            raise expected("expected either to or positions")
+        return self
+
+
+class Seek(Body):
+    """A seek that was asked for; it holds for whoever has not carried out this generation yet.
+
+    Args:
+        generation: grows with every seek of the subscription.
+        target: where to go on.
+        requested_at: milliseconds since the epoch.
+    """
+
+    generation: int
+    target: SeekTarget
+    requested_at: int
+
+
+class Redrive(Body):
+    """A redrive that was asked for: dead letters up to these ends are events of the subscription again.
+
+    Args:
+        generation: grows with every redrive of the subscription.
+        until: offset by partition of the dead letter topic, exclusive.
+        requested_at: milliseconds since the epoch.
+    """
+
+    generation: int
+    until: dict[Annotated[str, AfterValidator(_partition)], Offset]
+    requested_at: int
+
+
+class Control(Body):
+    """What all replicas must know beside the spec.
+
+    Args:
+        paused: nothing is handed out.
+        seek: the last seek.
+        redrive: the last redrive.
+    """
+
+    paused: bool = False
+    seek: Seek | None = None
+    redrive: Redrive | None = None
+
+
+def parse_seek(document: Any, topics: frozenset[str]) -> SeekTarget:
+    """A caller's body as the target of a seek.
+
+    Args:
+        document: parsed JSON.
+        topics: of the subscription.
+
+    Raises:
+        InvalidSubscription: with every fault.
+    """
+    return parsed(SeekTarget, document, topics)

@@ -1,0 +1,150 @@
+"""A subscription as all replicas know it."""
+
+import secrets
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import orjson
+from pydantic import ValidationError
+
+from eventbus_gateway.subscriptions.bodies import Body
+from eventbus_gateway.subscriptions.control import Control, Redrive, Seek, SeekTarget
+from eventbus_gateway.subscriptions.instants import timestamp
+from eventbus_gateway.subscriptions.names import dead_letter_topic_name, full_name, group_name, slot_of
+from eventbus_gateway.subscriptions.spec import Spec
+
+_FORMAT = 1
+
+
+class Subscription(Body):
+    """A durable interest of a principal in topics.
+
+    Args:
+        id: no other subscription ever has it, not even one of the same name after this one was deleted.
+        owner: name of the principal; names of subscriptions are the owner's own.
+        name: its name.
+        spec: what its owner said.
+        control: what was done with it.
+        created_at: milliseconds since the epoch.
+        updated_at: milliseconds since the epoch.
+    """
+
+    id: str
+    owner: str
+    name: str
+    spec: Spec
+    control: Control = Control()
+    created_at: int
+    updated_at: int
+
+    @property
+    def full_name(self) -> str:
+        """Its name among those of all owners."""
+        return full_name(self.owner, self.name)
+
+    @property
+    def dead_letter_topic(self) -> str:
+        """Where its dead letters go."""
+        return dead_letter_topic_name(self.owner, self.name)
+
+    def group(self, prefix: str) -> str:
+        """Its consumer group."""
+        return group_name(prefix, self.owner, self.name, self.id)
+
+    def slots(self, slots: int) -> tuple[int, ...]:
+        """The slot of each of its shards.
+
+        Args:
+            slots: how many there are.
+        """
+        return tuple(slot_of(self.id, shard, slots) for shard in range(self.spec.parallelism))
+
+
+class _Stored(Body):
+    format: Literal[1]
+    subscription: Subscription
+
+
+def created(owner: str, name: str, spec: Spec, now: int) -> Subscription:
+    """A new subscription.
+
+    Args:
+        owner: name of the principal.
+        name: its name.
+        spec: what it shall be.
+        now: milliseconds since the epoch.
+    """
+    identity = secrets.token_hex(8)
+    return _made(id=identity, owner=owner, name=name, spec=spec, control=Control(), created_at=now, updated_at=now)
+
+
+def with_spec(subscription: Subscription, spec: Spec, now: int) -> Subscription:
+    """The same subscription as its owner wants it now."""
+    return subscription if spec == subscription.spec else _changed(subscription, now, spec=spec)
+
+
+def with_pause(subscription: Subscription, paused: bool, now: int) -> Subscription:
+    """The same subscription, paused or not."""
+    control = subscription.control
+    if control.paused == paused:
+        return subscription
+    return _changed(subscription, now, control=control.model_copy(update={"paused": paused}))
+
+
+def with_seek(subscription: Subscription, target: SeekTarget, now: int) -> Subscription:
+    """The same subscription with one more seek; what an earlier one asked for and nobody did is given up."""
+    control = subscription.control
+    generation = 1 if control.seek is None else control.seek.generation + 1
+    seek = Seek.model_construct(generation=generation, target=target, requested_at=now)
+    return _changed(subscription, now, control=control.model_copy(update={"seek": seek}))
+
+
+def with_redrive(subscription: Subscription, until: Mapping[int, int], now: int) -> Subscription:
+    """The same subscription with one more redrive.
+
+    Args:
+        subscription: the subscription.
+        until: offset by partition of its dead letter topic, exclusive.
+        now: milliseconds since the epoch.
+    """
+    control = subscription.control
+    generation = 1 if control.redrive is None else control.redrive.generation + 1
+    bounds = {str(partition): offset for partition, offset in until.items()}
+    redrive = Redrive.model_construct(generation=generation, until=bounds, requested_at=now)
+    return _changed(subscription, now, control=control.model_copy(update={"redrive": redrive}))
+
+
+def shown(subscription: Subscription) -> dict[str, Any]:
+    """A subscription as its owner sees it; can be rendered as JSON."""
+    spec = subscription.spec.model_dump(mode="json", by_alias=True)
+    return {
+        "name": subscription.name,
+        "id": subscription.id,
+        **spec,
+        "paused": subscription.control.paused,
+        "deadLetterTopic": subscription.dead_letter_topic,
+        "createdAt": timestamp(subscription.created_at),
+        "updatedAt": timestamp(subscription.updated_at),
+    }
+
+
+def to_bytes(subscription: Subscription) -> bytes:
+    """A subscription as it is stored."""
+    return orjson.dumps({"format": _FORMAT, "subscription": subscription.model_dump(mode="json", by_alias=True)})
+
+
+def from_bytes(value: bytes) -> Subscription | None:
+    """A stored subscription, None for one that this version of the gateway does not understand."""
+    try:
+        return _Stored.model_validate(orjson.loads(value)).subscription
+    except (orjson.JSONDecodeError, ValidationError):
+        return None
+
+
+def _made(**fields: Any) -> Subscription:
+    return Subscription.model_construct(**fields)
+
+
+def _changed(subscription: Subscription, now: int, **fields: Any) -> Subscription:
+    # A clock that goes back must not make it older.
+    return subscription.model_copy(update={**fields, "updated_at": max(now, subscription.updated_at)})

@@ -51,32 +51,32 @@ class SeekTarget(Body):
         return self
 
 
-class Seek(Body):
-    """A seek that was asked for; it holds for whoever has not carried out this generation yet.
+class Sought(Body):
+    """The last seek, for people: what it did is in the positions of the group that it made.
 
     Args:
-        generation: grows with every seek of the subscription.
-        target: where to go on.
+        to: where to; empty where positions were given.
         requested_at: milliseconds since the epoch.
     """
 
-    generation: int
-    target: SeekTarget
+    to: PlaceInTime | None = None
     requested_at: int
 
 
 class Redrive(Body):
-    """A redrive that was asked for: dead letters up to these ends are events of the subscription again.
+    """The last redrive: dead letters before these ends are events of the subscription again.
 
     Args:
-        generation: grows with every redrive of the subscription.
         until: offset by partition of the dead letter topic, exclusive.
         requested_at: milliseconds since the epoch.
     """
 
-    generation: int
     until: dict[Annotated[str, AfterValidator(_partition)], Offset]
     requested_at: int
+
+    def end(self, partition: int) -> int:
+        """The first offset of a partition that is not redriven."""
+        return self.until.get(str(partition), 0)
 
 
 class Control(Body):
@@ -84,12 +84,14 @@ class Control(Body):
 
     Args:
         paused: nothing is handed out.
-        seek: the last seek.
+        group: what tells the consumer group of the present state from those of former ones; None in the first.
+        sought: the last seek.
         redrive: the last redrive.
     """
 
     paused: bool = False
-    seek: Seek | None = None
+    group: str | None = Field(None, pattern=r"^[0-9a-f]{16}$")
+    sought: Sought | None = None
     redrive: Redrive | None = None
 
 

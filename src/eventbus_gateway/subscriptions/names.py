@@ -38,7 +38,7 @@ def dead_letter_topic_name(owner: str, name: str) -> str:
     return f"{full_name(owner, name)}.dlq"
 
 
-def group_name(prefix: str, owner: str, name: str, subscription_id: str) -> str:
+def group_name(prefix: str, owner: str, name: str, subscription_id: str, state: str | None = None) -> str:
     """The consumer group of a subscription; the id keeps what was created anew from going on where the old one was.
 
     Args:
@@ -46,8 +46,10 @@ def group_name(prefix: str, owner: str, name: str, subscription_id: str) -> str:
         owner: name of a principal.
         name: name of its subscription.
         subscription_id: id of the subscription.
+        state: which of its states, None for the first; each has positions of its own.
     """
-    return f"{prefix}.{full_name(owner, name)}.{subscription_id}"
+    first = f"{prefix}.{full_name(owner, name)}.{subscription_id}"
+    return first if state is None else f"{first}.{state}"
 
 
 def shard_of(partition: int, parallelism: int) -> int:

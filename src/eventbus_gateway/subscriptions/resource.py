@@ -5,15 +5,16 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 import orjson
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from eventbus_gateway.subscriptions.bodies import Body
-from eventbus_gateway.subscriptions.control import Control, Redrive, Seek, SeekTarget
+from eventbus_gateway.subscriptions.control import Control, Redrive, SeekTarget, Sought
 from eventbus_gateway.subscriptions.instants import timestamp
 from eventbus_gateway.subscriptions.names import dead_letter_topic_name, full_name, group_name, slot_of
 from eventbus_gateway.subscriptions.spec import Spec
 
 _FORMAT = 1
+_ID_BYTES = 8
 
 
 class Subscription(Body):
@@ -48,8 +49,8 @@ class Subscription(Body):
         return dead_letter_topic_name(self.owner, self.name)
 
     def group(self, prefix: str) -> str:
-        """Its consumer group."""
-        return group_name(prefix, self.owner, self.name, self.id)
+        """The consumer group of its present state."""
+        return group_name(prefix, self.owner, self.name, self.id, self.control.group)
 
     def slots(self, slots: int) -> tuple[int, ...]:
         """The slot of each of its shards.
@@ -74,13 +75,20 @@ def created(owner: str, name: str, spec: Spec, now: int) -> Subscription:
         spec: what it shall be.
         now: milliseconds since the epoch.
     """
-    identity = secrets.token_hex(8)
+    identity = _random()
     return _made(id=identity, owner=owner, name=name, spec=spec, control=Control(), created_at=now, updated_at=now)
 
 
 def with_spec(subscription: Subscription, spec: Spec, now: int) -> Subscription:
-    """The same subscription as its owner wants it now."""
-    return subscription if spec == subscription.spec else _changed(subscription, now, spec=spec)
+    """The same subscription as its owner wants it now; in a new group where that gives it other positions."""
+    before = subscription.spec
+    if _text(spec) == _text(before):
+        return subscription
+    control = subscription.control
+    # Partitions go to other shards, or a topic begins anew: whoever serves the former state must not commit into it.
+    if spec.parallelism != before.parallelism or not set(spec.topics) <= set(before.topics):
+        control = control.model_copy(update={"group": _random()})
+    return _changed(subscription, now, spec=spec, control=control)
 
 
 def with_pause(subscription: Subscription, paused: bool, now: int) -> Subscription:
@@ -92,11 +100,10 @@ def with_pause(subscription: Subscription, paused: bool, now: int) -> Subscripti
 
 
 def with_seek(subscription: Subscription, target: SeekTarget, now: int) -> Subscription:
-    """The same subscription with one more seek; what an earlier one asked for and nobody did is given up."""
-    control = subscription.control
-    generation = 1 if control.seek is None else control.seek.generation + 1
-    seek = Seek.model_construct(generation=generation, target=target, requested_at=now)
-    return _changed(subscription, now, control=control.model_copy(update={"seek": seek}))
+    """The same subscription in a new group, whose positions the seek decides."""
+    sought = Sought.model_construct(to=target.to, requested_at=now)
+    control = subscription.control.model_copy(update={"group": _random(), "sought": sought})
+    return _changed(subscription, now, control=control)
 
 
 def with_redrive(subscription: Subscription, until: Mapping[int, int], now: int) -> Subscription:
@@ -107,22 +114,44 @@ def with_redrive(subscription: Subscription, until: Mapping[int, int], now: int)
         until: offset by partition of its dead letter topic, exclusive.
         now: milliseconds since the epoch.
     """
-    control = subscription.control
-    generation = 1 if control.redrive is None else control.redrive.generation + 1
     bounds = {str(partition): offset for partition, offset in until.items()}
-    redrive = Redrive.model_construct(generation=generation, until=bounds, requested_at=now)
-    return _changed(subscription, now, control=control.model_copy(update={"redrive": redrive}))
+    redrive = Redrive.model_construct(until=bounds, requested_at=now)
+    return _changed(subscription, now, control=subscription.control.model_copy(update={"redrive": redrive}))
 
 
-def shown(subscription: Subscription) -> dict[str, Any]:
-    """A subscription as its owner sees it; can be rendered as JSON."""
-    spec = subscription.spec.model_dump(mode="json", by_alias=True)
+def same_state(one: Subscription, other: Subscription) -> bool:
+    """Whether what was handed out, and where reading stands, is the same for both versions of a subscription.
+
+    Where not, its shards have to be opened anew. Pauses, redrives and limits of leases and deliveries do not matter.
+    """
+    return _state(one) == _state(other)
+
+
+def _state(subscription: Subscription) -> tuple[object, ...]:
+    spec = subscription.spec
+    # As text: in Python true is 1, which a filter tells apart.
+    wanted = orjson.dumps(spec.filter, option=orjson.OPT_SORT_KEYS)
+    return subscription.id, subscription.control.group, spec.topics, wanted, spec.parallelism, spec.delivery.order
+
+
+def shown(subscription: Subscription, group_prefix: str) -> dict[str, Any]:
+    """A subscription as its owner sees it; can be rendered as JSON.
+
+    Args:
+        subscription: the subscription.
+        group_prefix: of all consumer groups.
+    """
+    control = subscription.control
+    sought, redrive = control.sought, control.redrive
     return {
         "name": subscription.name,
         "id": subscription.id,
-        **spec,
-        "paused": subscription.control.paused,
+        **subscription.spec.model_dump(mode="json", by_alias=True),
+        "paused": control.paused,
+        "lastSeek": sought and {"to": sought.to, "at": timestamp(sought.requested_at)},
+        "lastRedrive": redrive and {"at": timestamp(redrive.requested_at)},
         "deadLetterTopic": subscription.dead_letter_topic,
+        "consumerGroup": subscription.group(group_prefix),
         "createdAt": timestamp(subscription.created_at),
         "updatedAt": timestamp(subscription.updated_at),
     }
@@ -139,6 +168,14 @@ def from_bytes(value: bytes) -> Subscription | None:
         return _Stored.model_validate(orjson.loads(value)).subscription
     except (orjson.JSONDecodeError, ValidationError):
         return None
+
+
+def _random() -> str:
+    return secrets.token_hex(_ID_BYTES)
+
+
+def _text(body: BaseModel) -> bytes:
+    return orjson.dumps(body.model_dump(mode="json"), option=orjson.OPT_SORT_KEYS)
 
 
 def _made(**fields: Any) -> Subscription:

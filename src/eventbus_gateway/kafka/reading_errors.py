@@ -43,6 +43,8 @@ _MEANINGS: Mapping[int, GatewayError] = {
     KafkaError._UNKNOWN_TOPIC: _NO_TOPIC,
     KafkaError._UNKNOWN_PARTITION: _NO_TOPIC,
     KafkaError.TOPIC_AUTHORIZATION_FAILED: TopicUnreadable("The gateway may not read the topic"),
+    # What the client knows of a topic that it may not even describe.
+    KafkaError._NOENT: TopicUnreadable("The gateway may not describe the topic"),
     KafkaError.CLUSTER_AUTHORIZATION_FAILED: TopicUnreadable("The gateway may not read from the cluster"),
     **dict.fromkeys(LEADER_MOVES, _NO_LEADER),
     KafkaError._BAD_MSG: TopicUnreadable("A record of the topic is damaged in the log"),

@@ -18,9 +18,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from confluent_kafka import KafkaException
+from confluent_kafka import KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
-from confluent_kafka.cimpl import NewTopic
+from confluent_kafka.cimpl import NewPartitions, NewTopic
 from tests.broker import distribution
 from tests.broker.watchdog import watchdog
 
@@ -202,6 +202,23 @@ class Broker:
     ) -> None:
         """Create a topic and wait until every partition has a leader."""
         create_topic(self.admin, NewTopic(name, partitions, replication, config=dict(config or {})))
+
+    def add_partitions(self, name: str, total: int) -> None:
+        """Give a topic more partitions."""
+        self.admin.create_partitions([NewPartitions(name, total)], operation_timeout=30)[name].result(30)
+
+    def delete_topic(self, name: str) -> None:
+        """Delete a topic and wait until the broker knows it no more."""
+        self.admin.delete_topics([name], operation_timeout=30)[name].result(30)
+        deadline = time.monotonic() + READY_SECONDS
+        while name in self.admin.list_topics(timeout=5).topics:
+            if time.monotonic() > deadline:
+                raise RuntimeError("the deleted topic is still there")
+
+    def delete_records(self, name: str, partition: int, before: int) -> None:
+        """Delete the records of a partition below an offset, as retention does."""
+        place = TopicPartition(name, partition, before)
+        self.admin.delete_records([place])[place].result(30)
 
     def log_tail(self, size: int = 4_000) -> str:
         """The end of what the broker printed."""

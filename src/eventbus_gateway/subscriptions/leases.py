@@ -45,7 +45,7 @@ class Leases(Generic[P]):
 
     def __init__(self, supply: Supply[P], max_deliveries: int | None = None) -> None:
         self.supply = supply
-        self._max_deliveries = max_deliveries
+        self.max_deliveries = max_deliveries
         self._terms: Terms[Leased[P]] = Terms()
         self._dead: DeadLetters[P] = DeadLetters()
 
@@ -64,6 +64,14 @@ class Leases(Generic[P]):
         term.members = dict.fromkeys(leased)
         self._terms.start(term)
         return leased
+
+    def take_back(self, leased: Iterable[Leased[P]]) -> None:
+        """Undo hand-outs of which no client has heard; they do not count as deliveries."""
+        for each in leased:
+            if each.standing is _LEASED and each.term is not None:
+                self._leave_term(each)
+                each.delivery_count -= 1
+                self.supply.put_back(each)
 
     def ack(self, references: Iterable[Reference]) -> list[Outcome]:
         """Be done with events. It is not too late as long as the event was not handed out again."""
@@ -218,7 +226,7 @@ class Leases(Generic[P]):
         self._dead.add(leased, cause, reason)
 
     def _is_last(self, leased: Leased[P]) -> bool:
-        return self._max_deliveries is not None and leased.delivery_count >= self._max_deliveries
+        return self.max_deliveries is not None and leased.delivery_count >= self.max_deliveries
 
     def _leave_term(self, leased: Leased[P]) -> None:
         if leased.term is not None:

@@ -106,6 +106,14 @@ class Supply(Generic[P]):
         """The offset from which a partition is to be read."""
         return self._source(topic, partition).window.position
 
+    def held(self, topic: str, partition: int) -> int:
+        """How many unacked events a partition has."""
+        return len(self._source(topic, partition).window.held)
+
+    def has(self, topic: str, partition: int) -> bool:
+        """Whether a partition was added."""
+        return (self._topics[topic], partition) in self.partitions
+
     def has_ready(self) -> bool:
         """Whether an event can be handed out now."""
         return any(source.ready for source in self._turns)
@@ -154,6 +162,14 @@ class Supply(Generic[P]):
     def committable(self) -> list[Commit]:
         """The partitions whose position or metadata is not committed yet."""
         return self.windows.committable()
+
+    def has_changed(self) -> bool:
+        """Whether something may be committable."""
+        return self.windows.has_changed()
+
+    def recommit(self) -> None:
+        """Have everything committed once more, changed or not."""
+        self.windows.recommit()
 
     def committed(self, commits: Sequence[Commit]) -> None:
         """Note what Kafka has confirmed; what was acked in the meantime stays committable."""

@@ -158,6 +158,11 @@ class Window(Generic[P]):
         """Note what Kafka has confirmed."""
         self._committed = (offset, metadata)
 
+    def recommit(self) -> None:
+        """What Kafka has is not what was committed, as far as is known."""
+        self._committed = None
+        self.changed = True
+
     def _new(self, events: Sequence[Event[P]], offsets: Sequence[int]) -> Sequence[Event[P]]:
         if not offsets:
             return events

@@ -102,6 +102,15 @@ class Windows(Generic[P]):
             if window.changed and (commit := window.commit()) is not None
         ]
 
+    def has_changed(self) -> bool:
+        """Whether something may be committable."""
+        return any(window.changed for window in self._windows.values())
+
+    def recommit(self) -> None:
+        """Have everything committed once more, changed or not."""
+        for window in self._windows.values():
+            window.recommit()
+
     def committed(self, commits: Iterable[Commit]) -> None:
         """Note what Kafka has confirmed; what was acked in the meantime stays committable."""
         for topic, partition, offset, metadata in commits:

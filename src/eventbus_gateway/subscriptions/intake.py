@@ -1,0 +1,194 @@
+"""From records that were read to the events of a shard."""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+from eventbus_gateway.errors import GatewayError
+from eventbus_gateway.kafka.consumed import Consumed
+from eventbus_gateway.kafka.partitions import Partition
+from eventbus_gateway.subscriptions.letters import opened as opened_letter
+from eventbus_gateway.subscriptions.outgoing import Opened, Outgoing, SchemaNeeded
+from eventbus_gateway.subscriptions.patterns import Pattern
+from eventbus_gateway.subscriptions.supply import Supply
+from eventbus_gateway.subscriptions.window import Event
+
+_ENOUGH_ROOM = 250
+"""A partition that was full is read on once there is room for so many events, or for as many as it holds."""
+_HEADER_BYTES = 64
+_FIRST_RETRY_SECONDS = 0.5
+_LAST_RETRY_SECONDS = 15.0
+
+
+class Source(Protocol):
+    """What brings the records; ``kafka.feeds.Feed`` is one."""
+
+    def resume(self, topic: str, partition: int, offset: int) -> None:
+        """Go on after a stop."""
+        ...
+
+
+class Lost(NamedTuple):
+    """Offsets that retention deleted before they were read.
+
+    Args:
+        start: the first of them.
+        end: the first one after them.
+    """
+
+    start: int
+    end: int
+
+
+class Intake:
+    """Takes in what matches, as far as there is room; the sink of a shard's feed.
+
+    Args:
+        supply: where events go.
+        pattern: which events are wanted, None for all.
+        outgoing_of: what makes events of a topic's records, by its name.
+        letters: name of the topic of dead letters, whose records are events that matched before.
+        progressed: told whenever something was taken in.
+        restart: told when a topic begins anew below what was read already: topic, partition, its earliest offset.
+    """
+
+    def __init__(
+        self,
+        supply: Supply[Consumed],
+        pattern: Pattern | None,
+        outgoing_of: Callable[[str], Outgoing],
+        letters: str,
+        progressed: Callable[[], None],
+        restart: Callable[[str, int, int], None],
+    ) -> None:
+        self._supply = supply
+        self._pattern = pattern
+        self._outgoing_of = outgoing_of
+        self._letters = letters
+        self._progressed = progressed
+        self._restart = restart
+        self._full: set[Partition] = set()
+        # The record that a partition stands before until its schema is there, with what was fetched for it.
+        self._prepared: dict[Partition, Opened] = {}
+        self._fetches: set[asyncio.Task[None]] = set()
+        self._letters_until: dict[int, int] = {}
+        self.source: Source | None = None
+        """Brings the records, once it is open."""
+        self.losses: dict[Partition, Lost] = {}
+        """The last loss of each partition that had one."""
+        self.troubles: dict[Partition, GatewayError] = {}
+        """Why partitions cannot be read, or their records not be looked at, now."""
+
+    def allow_letters(self, until: Mapping[int, int]) -> None:
+        """Take dead letters in up to these offsets, by partition."""
+        self._letters_until.update(until)
+
+    def letters_until(self, partition: int) -> int:
+        """The first dead letter of a partition that is none of ours yet."""
+        return self._letters_until.get(partition, 0)
+
+    def take(self, topic: str, partition: int, records: Sequence[Consumed], next_offset: int) -> bool:
+        """See ``kafka.feeds.Sink.take``."""
+        place = (topic, partition)
+        start = self._supply.position(topic, partition)
+        is_letters = topic == self._letters
+        end = min(next_offset, max(start, self.letters_until(partition))) if is_letters else next_offset
+        events, seen = self._events(place, records, end)
+        position = self._supply.offer(topic, partition, events, start, seen)
+        self._progressed()
+        if seen < end:
+            return False  # a schema is being fetched
+        room = self._supply.room(topic, partition)
+        if position < end or not room.events or not room.bytes:
+            self._full.add(place)
+            return False
+        return end == next_offset
+
+    def lost(self, topic: str, partition: int, asked: int, earliest: int) -> None:
+        """See ``kafka.feeds.Sink.lost``."""
+        if earliest < asked:
+            self._restart(topic, partition, earliest)
+            return
+        self.losses[topic, partition] = Lost(asked, earliest)
+        self._supply.skip(topic, partition, self._supply.position(topic, partition), earliest)
+        self._progressed()
+
+    def troubled(self, topic: str, partition: int, error: GatewayError | None) -> None:
+        """See ``kafka.feeds.Sink.troubled``."""
+        if error is None:
+            self.troubles.pop((topic, partition), None)
+        else:
+            self.troubles[topic, partition] = error
+
+    def go_on(self) -> None:
+        """Read those partitions on that were full and have room again."""
+        if not self._full or self.source is None:
+            return
+        for place in list(self._full):
+            room = self._supply.room(*place)
+            if room.bytes and room.events >= max(1, min(_ENOUGH_ROOM, self._supply.held(*place))):
+                self._full.discard(place)
+                self.source.resume(*place, self._supply.position(*place))
+
+    def close(self) -> None:
+        """Fetch no more schemas."""
+        for task in self._fetches:
+            task.cancel()
+
+    def _events(self, place: Partition, records: Sequence[Consumed], end: int) -> tuple[list[Event[Consumed]], int]:
+        """The wanted events below an offset, and how far was looked."""
+        if place[0] == self._letters:
+            return [_event(r, opened_letter(r).event) for r in records if r.offset < end], end
+        if self._pattern is None:
+            return [_event(record, record) for record in records], end
+        outgoing = self._outgoing_of(place[0])
+        events: list[Event[Consumed]] = []
+        for record in records:
+            opened = self._opened(place, outgoing, record)
+            try:
+                if _matches(self._pattern, opened):
+                    events.append(_event(record, record))
+            except SchemaNeeded as needed:
+                self._prepared[place] = opened
+                self._fetch(place, opened, needed)
+                return events, record.offset
+        return events, end
+
+    def _opened(self, place: Partition, outgoing: Outgoing, record: Consumed) -> Opened:
+        prepared = self._prepared.get(place)
+        if prepared is not None:
+            del self._prepared[place]
+            if prepared.record.offset == record.offset:
+                return prepared
+        return outgoing.open(record)
+
+    def _fetch(self, place: Partition, opened: Opened, needed: SchemaNeeded) -> None:
+        task = asyncio.get_running_loop().create_task(self._prepare(place, opened, needed))
+        self._fetches.add(task)
+        task.add_done_callback(self._fetches.discard)
+
+    async def _prepare(self, place: Partition, opened: Opened, needed: SchemaNeeded) -> None:
+        pause = _FIRST_RETRY_SECONDS
+        while True:
+            try:
+                await opened.prepare(needed)
+                break
+            except GatewayError as error:
+                # Order comes first: what stands behind the record waits with it.
+                self.troubles[place] = error
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, _LAST_RETRY_SECONDS)
+        self.troubles.pop(place, None)
+        if self.source is not None:
+            self.source.resume(*place, self._supply.position(*place))
+
+
+def _matches(pattern: Pattern, opened: Opened) -> bool:
+    decided = pattern.decide(opened.seen(with_data=False))
+    return pattern.matches(opened.seen(with_data=True)) if decided is None else decided
+
+
+def _event(record: Consumed, payload: Consumed) -> Event[Consumed]:
+    """An event at the place of a record; headers are not looked at one by one for what is only a bound on memory."""
+    size = len(record.key or b"") + len(record.value or b"") + _HEADER_BYTES * len(record.headers)
+    return Event(record.offset, record.timestamp, record.key, size, payload)

@@ -1,0 +1,41 @@
+"""Handed-out events as JSON."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+import orjson
+
+from eventbus_gateway.kafka.consumed import Consumed
+from eventbus_gateway.subscriptions.leased import Leased
+from eventbus_gateway.subscriptions.outgoing import Outgoing
+
+# Decoding holds up everybody else, so others get their turn after so many bytes of records.
+_TURN_BYTES = 131_072
+
+
+async def rendered(
+    leased: Sequence[Leased[Consumed]], outgoing_of: Callable[[str], Outgoing], events: list[bytes]
+) -> None:
+    """Append the JSON text of each event, with its ``ackToken`` and ``deliveryCount``.
+
+    Args:
+        leased: the hand-outs.
+        outgoing_of: what makes events of a topic's records, by its name.
+        events: where they go; what is there when an error comes is complete.
+
+    Raises:
+        RegistryUnavailable, Overloaded, ShuttingDown: a schema cannot be fetched now.
+    """
+    dumps = orjson.dumps
+    since_turn = 0
+    for each in leased:
+        record = each.event.payload
+        outgoing = outgoing_of(record.topic)
+        event = outgoing.event(record) or await outgoing.complete(record)
+        event["ackToken"] = each.token
+        event["deliveryCount"] = each.delivery_count
+        events.append(dumps(event))
+        since_turn += each.event.size
+        if since_turn > _TURN_BYTES:
+            since_turn = 0
+            await asyncio.sleep(0)

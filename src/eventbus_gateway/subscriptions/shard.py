@@ -1,0 +1,258 @@
+"""One shard of a subscription while this process owns it: what it reads, hands out, takes back and commits."""
+
+import asyncio
+import contextlib
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+
+from eventbus_gateway.errors import GatewayError, NotOwner
+from eventbus_gateway.kafka.consumed import Consumed
+from eventbus_gateway.kafka.partitions import Partition, Position
+from eventbus_gateway.subscriptions.calls import Ask, PartitionStatus, Settling, ShardStatus, Verb
+from eventbus_gateway.subscriptions.committing import Committing
+from eventbus_gateway.subscriptions.coverage import Coverage
+from eventbus_gateway.subscriptions.intake import Intake
+from eventbus_gateway.subscriptions.leased import Leased, Outcome
+from eventbus_gateway.subscriptions.leases import Leases
+from eventbus_gateway.subscriptions.means import Means
+from eventbus_gateway.subscriptions.patterns import compile_filter
+from eventbus_gateway.subscriptions.rendering import rendered
+from eventbus_gateway.subscriptions.resource import Subscription
+from eventbus_gateway.subscriptions.storing import Destination, Storing
+from eventbus_gateway.subscriptions.supply import Supply
+from eventbus_gateway.subscriptions.waiters import Waiters
+from eventbus_gateway.subscriptions.windows import Bounds
+
+_SETTLE_SESSIONS = 2.0
+
+
+class Shard:
+    """A shard as its owner has it; see ``ShardCalls`` for what is asked of it.
+
+    It does something only while ``holds`` says that nobody else can be the owner: handing out, taking back,
+    committing and storing dead letters.
+
+    Args:
+        subscription: whose shard.
+        number: which one.
+        means: what it works with.
+        holds: whether nobody else can own the shard at this moment.
+        reopen: asks for another state of this shard in place of this one.
+
+    Raises:
+        InvalidFilter: the subscription's filter cannot be used here.
+    """
+
+    def __init__(
+        self,
+        subscription: Subscription,
+        number: int,
+        means: Means,
+        holds: Callable[[], bool],
+        reopen: Callable[[], None],
+    ) -> None:
+        self._subscription = subscription
+        self.number = number
+        self._means = means
+        self._holds = holds
+        self._reopen = reopen
+        settings, spec = means.settings, subscription.spec
+        self._group = subscription.group(settings.group_prefix)
+        letters = subscription.dead_letter_topic
+        bounds = Bounds(settings.max_window_events, settings.max_window_bytes)
+        self._supply: Supply[Consumed] = Supply(
+            number, secrets.randbits(64), (*spec.topics, letters), bounds, spec.delivery.order
+        )
+        self._leases = Leases(self._supply, spec.delivery.max_deliveries)
+        pattern = compile_filter(spec.filter) if spec.filter is not None else None
+        self._intake = Intake(self._supply, pattern, means.outgoing_of, letters, self._progressed, self._begin_anew)
+        destination = Destination(letters, subscription.full_name, means.sink, means.create_letters)
+        self._storing = Storing(self._leases, destination, holds, means.clock, self._stored)
+        self._committing = Committing(
+            self._supply,
+            self._commit,
+            holds,
+            settings.commit_interval_seconds,
+            _SETTLE_SESSIONS * settings.session_timeout_seconds,
+        )
+        self._coverage = Coverage(subscription, number, means, self._supply, self._intake, self._committing.soon)
+        self._waiters = Waiters(means.clock)
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0.0
+        self._moving: asyncio.Task[None] | None = None
+        self._closed = False
+
+    # How it lives.
+
+    async def open(self) -> None:
+        """Find out where it stands and begin to read; called again, go on with partitions that appeared since.
+
+        Raises:
+            GatewayError: that cannot be found out now.
+        """
+        if not self._closed:
+            await self._coverage.open()
+
+    async def update(self, subscription: Subscription) -> None:
+        """Take in what changed of the subscription without another state: pause, limits, redrive.
+
+        Raises:
+            GatewayError: dead letters cannot be read now; ``open`` tries again.
+        """
+        self._subscription = subscription
+        self._leases.max_deliveries = subscription.spec.delivery.max_deliveries
+        self._waiters.wake()
+        await self._coverage.update(subscription)
+
+    async def close(self) -> None:
+        """Hand out nothing more, commit what is done and be over."""
+        self._end()
+        await self._storing.close()
+        await self._committing.finish()
+
+    def drop(self) -> None:
+        """Be over at once: somebody else may be the owner, or there is nothing to be continued."""
+        self._end()
+        self._committing.drop()
+
+    # What is asked of it.
+
+    async def receive(self, ask: Ask) -> list[bytes]:
+        """See ``ShardCalls``."""
+        self._require_owned()
+        delivery, settings = self._subscription.spec.delivery, self._means.settings
+        if self._subscription.control.paused:
+            return []
+        count = ask.max_events
+        if delivery.max_in_flight is not None:
+            count = min(count, delivery.max_in_flight - self._leases.counts().leased)
+        seconds = ask.lease_seconds or delivery.lease_seconds or settings.default_lease_seconds
+        leased = self._leases.receive(self._means.clock(), count, seconds, ask.max_bytes)
+        self._arm()
+        self._storing.look()
+        return await self._rendered(leased)
+
+    async def ready(self, seconds: float) -> bool:
+        """See ``ShardCalls``."""
+        self._require_owned()
+        found = await self._waiters.until(lambda: self._closed or self._has_ready(), seconds)
+        self._require_owned()
+        return found
+
+    async def settle(self, settling: Settling) -> list[Outcome]:
+        """See ``ShardCalls``."""
+        self._require_owned()
+        outcomes = self._settled(settling, self._means.clock())
+        self._means.count(settling.verb.value, outcomes.count(Outcome.OK))
+        self._changed()
+        return outcomes
+
+    async def status(self) -> ShardStatus:
+        """See ``ShardCalls``."""
+        self._require_owned()
+        intake = self._intake
+        partitions = []
+        for progress in self._supply.progress():
+            lost = intake.losses.get((progress.topic, progress.partition))
+            start, end = lost if lost is not None else (None, None)
+            trouble = _code(intake.troubles.get((progress.topic, progress.partition)))
+            partitions.append(PartitionStatus(*progress, lost_from=start, lost_until=end, trouble=trouble))
+        trouble = _code(self._committing.trouble or self._storing.trouble)
+        return ShardStatus(self._leases.counts(), tuple(partitions), trouble)
+
+    # Inside.
+
+    def _require_owned(self) -> None:
+        if self._closed or not self._coverage.is_open or not self._holds():
+            raise NotOwner
+
+    def _settled(self, settling: Settling, now: float) -> list[Outcome]:
+        verb, references, seconds, reason = settling
+        if verb is Verb.ACK:
+            return self._leases.ack(references)
+        if verb is Verb.RELEASE:
+            return self._leases.release(now, references, seconds)
+        if verb is Verb.EXTEND:
+            return self._leases.extend(now, references, seconds)
+        return self._leases.reject(references, reason)
+
+    def _has_ready(self) -> bool:
+        control, delivery = self._subscription.control, self._subscription.spec.delivery
+        if control.paused or not self._supply.has_ready():
+            return False
+        return delivery.max_in_flight is None or self._leases.counts().leased < delivery.max_in_flight
+
+    async def _rendered(self, leased: Sequence[Leased[Consumed]]) -> list[bytes]:
+        events: list[bytes] = []
+        try:
+            await rendered(leased, self._means.outgoing_of, events)
+        except GatewayError:
+            # A schema that cannot be fetched now makes no event undecodable, and costs none a delivery.
+            self._leases.take_back(leased[len(events) :])
+            if not events:
+                raise
+        self._means.count("handed_out", len(events))
+        return events
+
+    def _changed(self) -> None:
+        """After whatever may have made room, events ready, or progress to commit."""
+        self._intake.go_on()
+        self._progressed()
+
+    def _progressed(self) -> None:
+        if self._closed:
+            return
+        self._committing.soon()
+        self._storing.look()
+        self._arm()
+        if len(self._waiters) and self._has_ready():
+            self._waiters.wake()
+
+    def _stored(self, count: int) -> None:
+        self._means.count("dead_lettered", count)
+        self._changed()
+
+    def _arm(self) -> None:
+        """Be called when the next lease ends."""
+        deadline = self._leases.next_deadline()
+        if deadline is None or self._closed or (self._timer is not None and self._timer_at <= deadline):
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_at = deadline
+        delay = max(0.0, deadline - self._means.clock())
+        self._timer = asyncio.get_running_loop().call_later(delay, self._due)
+
+    def _due(self) -> None:
+        self._timer = None
+        self._leases.advance(self._means.clock())
+        self._changed()
+
+    async def _commit(self, positions: Mapping[Partition, Position]) -> Mapping[Partition, GatewayError | None]:
+        return await self._means.positions.commit(self._group, positions)
+
+    def _begin_anew(self, topic: str, partition: int, earliest: int) -> None:
+        """A topic was deleted and created again: what was known of the partition is about another one."""
+        if self._moving is None:
+            self._moving = asyncio.get_running_loop().create_task(self._move(topic, partition, earliest))
+
+    async def _move(self, topic: str, partition: int, earliest: int) -> None:
+        self.drop()
+        # What cannot be stored now is found out by the next state in the same way.
+        with contextlib.suppress(GatewayError):
+            if self._holds():
+                await self._coverage.move(topic, partition, earliest)
+        self._reopen()
+
+    def _end(self) -> None:
+        self._closed = True
+        self._intake.close()
+        self._coverage.close()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._waiters.wake()
+
+
+def _code(error: GatewayError | None) -> str | None:
+    return error.code if error is not None else None

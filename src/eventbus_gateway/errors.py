@@ -6,7 +6,6 @@
     ├── RequestError                 the request has to change before it can succeed
     │   ├── MalformedRequest         HTTP framing, request line or header block
     │   ├── InvalidHeader
-    │   ├── InvalidParameter         query parameter or path segment
     │   ├── InvalidCursor            malformed, or of another topic
     │   ├── InvalidJson
     │   ├── InvalidContentEncoding   the gzip stream is damaged
@@ -24,6 +23,7 @@
     │   ├── UnsupportedMediaType
     │   ├── UnsupportedEncoding
     │   ├── EventError               events, a filter or a resource with faults; each is listed
+    │   │   ├── InvalidParameter     query parameter, path segment, or member of a body that is no resource
     │   │   ├── InvalidSubscription  the resource, or what shall be done with it
     │   │   ├── InvalidAttribute     CloudEvents attribute or envelope
     │   │   ├── InvalidEvent         the data does not fit the schema
@@ -110,11 +110,6 @@ class MalformedRequest(RequestError):
 class InvalidHeader(RequestError):
     code = "invalid_header"
     title = "A header is not valid"
-
-
-class InvalidParameter(RequestError):
-    code = "invalid_parameter"
-    title = "A parameter is not valid"
 
 
 class InvalidCursor(RequestError):
@@ -212,9 +207,14 @@ class EventError(RequestError):
         faults: every fault found, bounded by whoever looked for them.
     """
 
-    def __init__(self, detail: str, faults: Sequence[Fault]) -> None:
+    def __init__(self, detail: str, faults: Sequence[Fault] = ()) -> None:
         super().__init__(detail)
         self.faults = tuple(faults)
+
+
+class InvalidParameter(EventError):
+    code = "invalid_parameter"
+    title = "A parameter is not valid"
 
 
 class InvalidAttribute(EventError):

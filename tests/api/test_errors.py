@@ -20,7 +20,7 @@ def _below(kind: type[GatewayError]) -> list[type[GatewayError]]:
 
 
 ALL = [kind for kind in _below(GatewayError) if kind.__module__ == errors.__name__]
-TOLD = [kind for kind in ALL if not any(other.__base__ is kind for other in ALL)]
+TOLD = [kind for kind in ALL[1:] if "code" in vars(kind) or not any(other.__base__ is kind for other in ALL)]
 
 
 def _made(kind: type[GatewayError], retry_after: float | None = None) -> GatewayError:

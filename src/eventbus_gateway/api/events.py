@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from eventbus_gateway.api.attributes import Attributes, from_envelope
+from eventbus_gateway.api.json_text import UNCOUNTED_BYTES, check_values, parsed
 from eventbus_gateway.api.settings import PublishSettings
 from eventbus_gateway.api.slices import data_of, data_of_each
 from eventbus_gateway.errors import (
@@ -19,15 +20,8 @@ from eventbus_gateway.errors import (
     InvalidJson,
 )
 
-# Below this size even the worst document is small in memory, and counting would cost more than it saves.
-_UNCOUNTED_BYTES = 65_536
 # Lines that say something, from where they begin to say it.
 _LINES = re.compile(rb"[^ \t\r\n][^\n]*+").finditer
-# Texts that pass for faults of syntax unless somebody says what they are, by how orjson's messages about them begin.
-_REASONS = {
-    "depth limit": "The JSON is nested too deeply",
-    "number is infinity": "A number is too large",
-}
 
 
 # Past the keyword handling of a named tuple's own constructor, for what is made once an event.
@@ -58,12 +52,12 @@ def one_event(body: bytes, settings: PublishSettings) -> Draft:
         InvalidJson: not one JSON document.
         BodyTooLarge: too many values.
     """
-    if not body or len(body) > _UNCOUNTED_BYTES:
-        return _new(Draft, (_parsed(body, settings), body, None, ()))
+    if not body or len(body) > UNCOUNTED_BYTES:
+        return _new(Draft, (parsed(body, settings.max_json_values), body, None, ()))
     try:
         return _new(Draft, (_loads(body), body, None, ()))
     except orjson.JSONDecodeError:
-        return _new(Draft, (_parsed(body, settings), body, None, ()))
+        return _new(Draft, (parsed(body, settings.max_json_values), body, None, ()))
 
 
 def one_cloudevent(body: bytes, settings: PublishSettings, keep_raw: bool) -> Draft:
@@ -74,7 +68,7 @@ def one_cloudevent(body: bytes, settings: PublishSettings, keep_raw: bool) -> Dr
         InvalidAttribute: attributes are missing or wrong.
         BodyTooLarge: too many values.
     """
-    envelope = _parsed(body, settings)
+    envelope = parsed(body, settings.max_json_values)
     if not isinstance(envelope, dict):
         raise InvalidJson("A structured CloudEvent is a JSON object.")
     attributes = from_envelope(envelope, settings.max_attributes, settings.max_attribute_bytes)
@@ -91,7 +85,7 @@ def cloudevents(body: bytes, settings: PublishSettings, keep_raw: bool) -> Itera
         BatchTooLarge: too many events.
         BodyTooLarge: too many values.
     """
-    envelopes = _parsed(body, settings)
+    envelopes = parsed(body, settings.max_json_values)
     if not isinstance(envelopes, list):
         raise InvalidJson("A batch of CloudEvents is a JSON array.")
     _check_count(len(envelopes), settings)
@@ -125,8 +119,8 @@ def lines(body: bytes, settings: PublishSettings) -> Iterator[Draft]:
             yield Draft(None, line, faults=(Fault("", f"one event may have {settings.max_event_bytes} bytes"),))
             continue
         try:
-            if len(line) > _UNCOUNTED_BYTES:
-                _check_values(line, settings)
+            if len(line) > UNCOUNTED_BYTES:
+                check_values(line, settings.max_json_values)
             data = loads(line)
         except orjson.JSONDecodeError:
             yield Draft(None, line, faults=(Fault("", "expected one whole JSON value on this line"),))
@@ -134,32 +128,6 @@ def lines(body: bytes, settings: PublishSettings) -> Iterator[Draft]:
             yield Draft(None, line, faults=(Fault("", error.detail),))
         else:
             yield _new(Draft, (data, line, None, ()))
-
-
-def _parsed(body: bytes, settings: PublishSettings) -> Any:
-    if not body:
-        raise InvalidJson("The body is empty.")
-    _check_values(body, settings)
-    try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise InvalidJson(f"{_reason(error)}, see line {error.lineno}, column {error.colno}.") from None
-
-
-def _reason(error: orjson.JSONDecodeError) -> str:
-    """A sentence of our own, since the parser's can quote the text around the fault."""
-    for start, reason in _REASONS.items():
-        if error.msg.startswith(start):
-            return reason
-    return "The body is not JSON"
-
-
-def _check_values(text: bytes, settings: PublishSettings) -> None:
-    """Refuse documents such as five megabytes of ``{}``, which need thirty times their size as objects."""
-    if len(text) > _UNCOUNTED_BYTES:
-        values = text.count(b",") + text.count(b"[") + text.count(b"{")
-        if values > settings.max_json_values:
-            raise BodyTooLarge(f"A JSON document may have about {settings.max_json_values} values.")
 
 
 def _check_count(count: int, settings: PublishSettings) -> None:

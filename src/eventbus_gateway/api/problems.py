@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import orjson
@@ -43,6 +44,7 @@ STATUS: Mapping[type[errors.GatewayError], int] = {
 }
 
 _DEFAULT_RETRY_AFTER = 1.0
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 def status_of(error: errors.GatewayError) -> int:
@@ -50,13 +52,16 @@ def status_of(error: errors.GatewayError) -> int:
     return next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 500)
 
 
-def problem(error: errors.GatewayError, instance: str, outcome: str | None = None) -> Answer:
+def problem(
+    error: errors.GatewayError, instance: str, outcome: str | None = None, members: Mapping[str, Any] = _NOTHING
+) -> Answer:
     """The answer that tells a caller about an error.
 
     Args:
         error: what went wrong.
         instance: path of the request.
         outcome: ``stored``, ``not_stored`` or ``unknown`` where the request was a publish.
+        members: what the document says beyond that (RFC 9457 section 3.2).
     """
     status = status_of(error)
     document: dict[str, Any] = {
@@ -67,10 +72,11 @@ def problem(error: errors.GatewayError, instance: str, outcome: str | None = Non
         "code": error.code,
         "instance": instance,
     }
-    if isinstance(error, errors.EventError):
+    if isinstance(error, errors.EventError) and error.faults:
         document["errors"] = [{"pointer": fault.pointer, "detail": fault.detail} for fault in error.faults]
     if outcome is not None:
         document["outcome"] = outcome
+    document.update(members)
     return Answer(status, orjson.dumps(document), PROBLEM, _headers(error, status))
 
 

@@ -60,7 +60,13 @@ def expected(sentence: str) -> PydanticCustomError:
     return PydanticCustomError(EXPECTED, "{sentence}", {"sentence": sentence})
 
 
-def parsed(model: type[M], document: object, context: object, further: Callable[[], Sequence[Fault]] = tuple) -> M:
+def parsed(
+    model: type[M],
+    document: object,
+    context: object,
+    further: Callable[[], Sequence[Fault]] = tuple,
+    refusal: type[EventError] = InvalidSubscription,
+) -> M:
     """A body as its model.
 
     Args:
@@ -68,9 +74,10 @@ def parsed(model: type[M], document: object, context: object, further: Callable[
         document: parsed JSON.
         context: what the model's validators need.
         further: checks that the model does not make; their faults are told together with the model's.
+        refusal: the error for what is no such body.
 
     Raises:
-        InvalidSubscription: with every fault.
+        EventError: the refusal, with every fault.
     """
     found: M | None = None
     faults: list[Fault] = []
@@ -82,7 +89,7 @@ def parsed(model: type[M], document: object, context: object, further: Callable[
     faults += further()
     if found is None or faults:
         count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
-        raise InvalidSubscription(f"The subscription is not valid: {count}.", faults[:_MAX_FAULTS])
+        raise refusal(f"{refusal.title}: {count}.", faults[:_MAX_FAULTS])
     return found
 
 

@@ -198,6 +198,10 @@ def test_a_value_of_the_environment_that_does_not_fit_is_reported_with_its_varia
             {"subscriptions__max_subscriptions": 20, "subscriptions__max_subscriptions_per_owner": 21},
             ["subscriptions.max_subscriptions"],
         ),
+        (
+            {"http__max_in_flight_requests": 100, "subscriptions__max_concurrent_polls": 100},
+            ["subscriptions.max_concurrent_polls"],
+        ),
     ],
 )
 def test_what_does_not_go_together_is_reported(changes: dict[str, Any], keys: list[str]) -> None:
@@ -210,6 +214,7 @@ def test_what_does_not_go_together_is_reported(changes: dict[str, Any], keys: li
         {"registry__kind": "folder", "registry__url": None, "registry__folder": FOLDER},
         {"auth__mode": "anonymous", "auth__api_keys": None, "auth__grants": None},
         {"http__port": 0, "http__internal_port": 0},
+        {"http__max_in_flight_requests": 100, "subscriptions__max_concurrent_polls": 99},
         {"topics__visits__key_format": "avro", "topics__visits__key": None},
         {"registry__bearer_token": "s3cret-bearer", "registry__username": None, "registry__password": None},
         {"auth__grants": ({"principal": "*", "actions": ("read", "publish"), "topics": ("*",)},)},

@@ -197,6 +197,10 @@ def _sessions(config: Config) -> Iterator[Broken]:
         if value < least:
             keys = (f"subscriptions.{larger}", f"subscriptions.{smaller}")
             yield _broken(f"must be at least {keys[1]}", *keys)
+    if settings.enabled and settings.max_concurrent_polls >= config.http.max_in_flight_requests:
+        key, other = "subscriptions.max_concurrent_polls", "http.max_in_flight_requests"
+        sentence = f"must be less than {other}, or nobody can publish while so many wait"
+        yield _broken(sentence, key, other, "subscriptions.enabled")
 
 
 def _ports(config: Config) -> Iterator[Broken]:

@@ -54,6 +54,12 @@ class SubscriptionSettings(Section):
     """Events in the answer to one receive."""
     max_receive_bytes: int = Field(8_388_608, ge=65_536, le=268_435_456)
     """Bytes of events in the answer to one receive; a single larger event is given all the same."""
+    max_concurrent_polls: int = Field(1_000, ge=1, le=100_000)
+    """Receives at the same time, of all callers; further ones are refused. They count as requests in work."""
+    max_concurrent_polls_per_owner: int = Field(500, ge=1, le=100_000)
+    """Receives of one principal at the same time; further ones are refused."""
+    max_ack_tokens: int = Field(10_000, ge=1, le=100_000)
+    """Tokens that are acked, released, extended or rejected by one request."""
     peer_secret: SecretStr | None = None
     """With it replicas prove to each other that they belong together; at least 32 characters, the same everywhere."""
     advertised_address: str | None = None

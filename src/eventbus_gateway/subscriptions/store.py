@@ -123,9 +123,30 @@ class SubscriptionStore:
         mine = [kept for kept in self._kept.values() if kept.subscription.owner == owner]
         return sorted(mine, key=lambda kept: kept.subscription.name)
 
-    def all(self) -> Iterator[Kept]:
+    def all(self) -> Iterator[Subscription]:
         """All subscriptions that this replica understands; not to be kept over an ``await``."""
-        return iter(self._kept.values())
+        return (kept.subscription for kept in self._kept.values())
+
+    def check(self, subscription: Subscription, if_version: int) -> None:
+        """Refuse what could not be stored, before anything is done for it.
+
+        Replicas that create at the same time can each exceed the numbers by one.
+
+        Args:
+            subscription: what shall be stored.
+            if_version: the version that it replaces, ``ABSENT`` for a new one.
+
+        Raises:
+            KafkaUnavailable: the table has not been read yet.
+            TooManySubscriptions: as many as there may be.
+            InvalidSubscription: it is too large.
+        """
+        self._require_ready()
+        most = self._settings.max_subscription_bytes
+        if len(to_bytes(subscription)) > most:
+            raise InvalidSubscription("The subscription is too large.", [Fault("", f"expected at most {most} bytes")])
+        if if_version == ABSENT:
+            self._require_room(subscription.owner)
 
     async def put(self, subscription: Subscription, if_version: int) -> Kept:
         """Store a subscription and wait until this store shows it.
@@ -141,15 +162,9 @@ class SubscriptionStore:
             Unavailable: nothing was stored.
             OutcomeUnknown: it may be, or become, stored.
         """
-        self._require_ready()
-        value = to_bytes(subscription)
-        most = self._settings.max_subscription_bytes
-        if len(value) > most:
-            raise InvalidSubscription("The subscription is too large.", [Fault("", f"expected at most {most} bytes")])
-        if if_version == ABSENT:
-            self._require_room(subscription.owner)
+        self.check(subscription, if_version)
         key = _key(subscription.owner, subscription.name)
-        entry = await self._table.put(key, value, if_version=if_version)
+        entry = await self._table.put(key, to_bytes(subscription), if_version=if_version)
         return Kept(subscription, entry.version)
 
     async def delete(self, owner: str, name: str, if_version: int) -> None:
@@ -172,10 +187,7 @@ class SubscriptionStore:
             raise KafkaUnavailable(reason, retry_after=1.0)
 
     def _require_room(self, owner: str) -> None:
-        """Refuse one more; what a newer version has written counts too.
-
-        Replicas that create at the same time can each exceed the bounds by one.
-        """
+        # What a newer version has written counts too.
         settings = self._settings
         if len(self._kept) + len(self._foreign) >= settings.max_subscriptions:
             raise TooManySubscriptions

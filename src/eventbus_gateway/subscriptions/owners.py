@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 
 import orjson
 
-from eventbus_gateway.errors import GatewayError
+from eventbus_gateway.errors import GatewayError, InternalError
 from eventbus_gateway.kafka.table import Table
 from eventbus_gateway.kafka.view import Change
 
@@ -46,6 +46,7 @@ class Owners:
         self._changed = asyncio.Event()
         self._due = asyncio.Event()
         self._writing: asyncio.Task[None] | None = None
+        self._trouble: str | None = None
         for entry in table.items():
             self._take(Change(entry.key, None, entry))
         table.on_change(self._take)
@@ -103,22 +104,31 @@ class Owners:
             self._due.clear()
             missing = [slot for slot in sorted(self._own) if self._owners.get(slot) != self.address]
             for start in range(0, len(missing), _WRITES_AT_ONCE):
-                await asyncio.gather(*map(self._put, missing[start : start + _WRITES_AT_ONCE]))
+                self._note(await asyncio.gather(*map(self._put, missing[start : start + _WRITES_AT_ONCE])))
             if any(self._owners.get(slot) != self.address for slot in self._own):
                 self._due.set()
             # Two that both take a slot for theirs must not flood the topic.
             await asyncio.sleep(_RETRY_SECONDS)
 
-    async def _put(self, slot: int) -> None:
+    async def _put(self, slot: int) -> str | None:
+        """Announce one slot; the code of the error where that fails."""
         if slot not in self._own or not self._holds(slot):
-            return
+            return None
         try:
             await self._table.put(str(slot), self._value)
         except GatewayError as error:
-            logger.warning("the owner of slot %d is not announced yet: %s", slot, error.code)
+            return error.code
         # Whatever went wrong with this slot, the others and the next attempt must go on.
         except Exception:
             logger.exception("announcing the owner of slot %d failed", slot)
+            return InternalError.code
+        return None
+
+    def _note(self, troubles: list[str | None]) -> None:
+        trouble = next((trouble for trouble in troubles if trouble is not None), None)
+        if trouble is not None and trouble != self._trouble:
+            logger.warning("other replicas cannot be told which slots this one serves: %s", trouble)
+        self._trouble = trouble
 
 
 def _slot(key: str) -> int | None:

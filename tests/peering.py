@@ -16,7 +16,7 @@ from eventbus_gateway.api.ids import IdSource
 from eventbus_gateway.api.internal import Internal
 from eventbus_gateway.api.peers import PEER_BODIES, PeerRoutes
 from eventbus_gateway.api.routes import Router
-from eventbus_gateway.api.server import Server
+from eventbus_gateway.api.server import Server, address_of, listen
 from eventbus_gateway.api.settings import HttpSettings
 from eventbus_gateway.api.table import internal_routes
 from eventbus_gateway.auth.policy import Policy
@@ -155,13 +155,14 @@ class Replica:
         admission = Admission(http.max_in_flight_requests, http.max_in_flight_bytes)
         self.edge = Edge(gateway, admission, http, PEER_BODIES, ids)
         adapter = AsgiAdapter(gateway, admission, PEER_BODIES, ids)
-        self.server = Server(adapter, self.edge, "127.0.0.1", 0, drain_seconds=10)
+        self._listener = listen("127.0.0.1", 0)
+        self.server = Server(adapter, self.edge, self._listener, drain_seconds=10)
         self._serving: asyncio.Task[None] | None = None
 
     @property
     def address(self) -> str:
         """Where others reach it."""
-        return "{}:{}".format(*self.server.address)
+        return "{}:{}".format(*address_of(self._listener))
 
     async def start(self) -> None:
         self.edge.start()

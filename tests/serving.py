@@ -22,7 +22,7 @@ from eventbus_gateway.api.publish import Publish
 from eventbus_gateway.api.read import Read
 from eventbus_gateway.api.records import RecordBuilder
 from eventbus_gateway.api.routes import Router
-from eventbus_gateway.api.server import Server
+from eventbus_gateway.api.server import Server, address_of, listen
 from eventbus_gateway.api.settings import HttpSettings, PublishSettings, ReadSettings, TopicSettings
 from eventbus_gateway.api.table import public_routes
 from eventbus_gateway.api.topics import Topics
@@ -170,11 +170,12 @@ class Served:
         edge = Edge(gateway, self.admission, self._http, self._publish, ids)
         self.edge = edge
         adapter = AsgiAdapter(gateway, self.admission, self._publish, ids)
-        server = Server(adapter, None if self._way == "uvicorn" else edge, "127.0.0.1", 0, drain_seconds=10)
+        listener = listen("127.0.0.1", 0)
+        server = Server(adapter, None if self._way == "uvicorn" else edge, listener, drain_seconds=10)
         self._server = server
         edge.start()
         serving = await server.start()
-        self._ready.set_result(server.address[1])
+        self._ready.set_result(address_of(listener)[1])
         await serving
         edge.stop()
         await schemas.aclose()

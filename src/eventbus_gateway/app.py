@@ -17,11 +17,12 @@ from eventbus_gateway.api.gateway import Gateway
 from eventbus_gateway.api.ids import IdSource
 from eventbus_gateway.api.internal import Internal
 from eventbus_gateway.api.outgoings import Outgoings
+from eventbus_gateway.api.peers import PEER_BODIES, PeerRoutes
 from eventbus_gateway.api.publish import Publish
 from eventbus_gateway.api.read import Read
 from eventbus_gateway.api.records import RecordBuilder
 from eventbus_gateway.api.routes import Router
-from eventbus_gateway.api.server import Server
+from eventbus_gateway.api.server import Server, address_of, listen
 from eventbus_gateway.api.table import internal_routes, public_routes
 from eventbus_gateway.api.topics import Topics
 from eventbus_gateway.auth.limits import EventLimits
@@ -31,9 +32,12 @@ from eventbus_gateway.config import Config
 from eventbus_gateway.errors import GatewayError
 from eventbus_gateway.kafka.administration import Administration
 from eventbus_gateway.kafka.cluster import Cluster
-from eventbus_gateway.kafka.embedded import EmbeddedSink
+from eventbus_gateway.kafka.embedded import EmbeddedKafka, EmbeddedSink
 from eventbus_gateway.kafka.embedded_positions import EmbeddedPositions
+from eventbus_gateway.kafka.embedded_topics import EmbeddedTopics
 from eventbus_gateway.kafka.events import ProducerEvent
+from eventbus_gateway.kafka.follower import Pace
+from eventbus_gateway.kafka.internal_topics import InternalTopics
 from eventbus_gateway.kafka.positions import Positions
 from eventbus_gateway.kafka.producer import KafkaProducer
 from eventbus_gateway.kafka.reader import KafkaReader
@@ -43,6 +47,7 @@ from eventbus_gateway.schemas.confluent import ConfluentRegistry
 from eventbus_gateway.schemas.folder import FolderRegistry
 from eventbus_gateway.schemas.registry import Registry
 from eventbus_gateway.schemas.settings import RegistrySettings
+from eventbus_gateway.subscriptions.replica import Replica, Surroundings
 from eventbus_gateway.telemetry import Metrics
 
 _logger = logging.getLogger(__name__)
@@ -52,6 +57,9 @@ _WARM_UP_SECONDS = 5.0
 # Before the end of the drain, so that callers still hear what is not known.
 _LAST_WORDS_SECONDS = 1.0
 _STANDARD_OUTPUT = 1
+_TOPICS_SECONDS = 10.0
+# The embedded Kafka keeps a request open although something came, so tables ask it often.
+_EMBEDDED_PACE = Pace(fetch_wait_ms=10)
 _YOUNG_OBJECTS = 20_000
 
 
@@ -76,14 +84,14 @@ class App:
 
     Args:
         config: all of its configuration.
-        embedded: Kafka runs inside this process and callers find the schemas here too, as ``eventbus dev`` has it.
+        embedded: the Kafka inside this process; callers find the schemas here too then, as ``eventbus dev`` has it.
 
     Raises:
         ValueError: the registry's address or certificates cannot be used.
         SchemaUnusable: a file in the schema folder is no schema.
     """
 
-    def __init__(self, config: Config, *, embedded: bool = False) -> None:
+    def __init__(self, config: Config, *, embedded: EmbeddedKafka | None = None) -> None:
         self._config = config
         self._embedded = embedded
         self._stop = asyncio.Event()
@@ -98,10 +106,12 @@ class App:
         self._reading_topics: asyncio.Task[None] | None = None
         self._topics = Topics(self._cluster, config.topics, config.topic_defaults)
         self._administration = Administration(config.kafka)
-        self._reader = _kafka_reader(config, self._administration, self._producer, embedded=embedded)
+        positions = Positions if embedded is None else EmbeddedPositions
+        self._positions = positions(self._administration, config.kafka, config.consume)
+        self._reader = _kafka_reader(config, self._positions, self._producer)
         self._drain = Drain()
-        outgoings = Outgoings(self._schemas)
-        self._read = Read(self._topics, outgoings, self._reader, config.read, self._drain, self.metrics)
+        self._outgoings = Outgoings(self._schemas)
+        self._read = Read(self._topics, self._outgoings, self._reader, config.read, self._drain, self.metrics)
         self._access_log = AccessLog(_STANDARD_OUTPUT, config.http.access_log_max_bytes, self.metrics)
 
     def stop(self) -> None:
@@ -111,21 +121,25 @@ class App:
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[Addresses]:
         """Serve while the context is open; leaving it drains."""
-        config = self._config
+        config, http = self._config, self._config.http
+        # Bound at once: ports that are taken are found out before anything else begins.
+        callers, probes = listen(http.host, http.port), listen(http.internal_host, http.internal_port)
+        replica = self._replica(address_of(probes)) if config.subscriptions.enabled else None
         gateway = self._gateway()
         edge = Edge(gateway, self.admission, config.http, config.publish, self._ids)
         adapter = AsgiAdapter(gateway, self.admission, config.publish, self._ids)
-        internal_edge = self._internal_edge()
-        internal_adapter = AsgiAdapter(internal_edge.gateway, internal_edge.admission, config.publish, self._ids)
-        http = config.http
-        public = Server(adapter, edge, http.host, http.port, http.drain_seconds)
-        internal = Server(internal_adapter, internal_edge, http.internal_host, http.internal_port, http.drain_seconds)
+        internal_edge = self._internal_edge(replica)
+        internal_adapter = AsgiAdapter(internal_edge.gateway, internal_edge.admission, PEER_BODIES, self._ids)
+        public = Server(adapter, edge, callers, http.drain_seconds)
+        internal = Server(internal_adapter, internal_edge, probes, http.drain_seconds)
         _measure(self.metrics, edge, self._producer, self._read, self._reader)
 
         # Phase 1: reach Kafka and the registry, without insisting on either
         await self._producer.start()
         await self._administration.start()
         await self._warm_up()
+        if replica is not None:
+            await replica.start(_WARM_UP_SECONDS)
 
         # Phase 2: listen; probes first, so that nobody is sent here too early
         self._access_log.start()
@@ -136,7 +150,7 @@ class App:
         _settle_memory()
         try:
             self.state = "ready"
-            yield Addresses(public.address, internal.address)
+            yield Addresses(address_of(callers), address_of(probes))
         finally:
             # Phase 3: take no new connections, end what waits, answer what was accepted
             self.state = "draining"
@@ -144,14 +158,18 @@ class App:
             public.should_exit = True
             await self._answered(serving)
 
-            # Phase 4: let Kafka acknowledge what is still under way (its caller may have gone)
+            # Phase 4: let other replicas take over what is served here, while the internal port still answers them
+            if replica is not None:
+                await replica.close()
+
+            # Phase 5: let Kafka acknowledge what is still under way (its caller may have gone)
             await self._cluster.close()
             await self._reader.close()
             await self._administration.close()
             await self._producer.drain(config.http.drain_seconds)
             await self._schemas.aclose()
 
-            # Phase 5: the last to go are the probes and the log
+            # Phase 6: the last to go are the probes and the log
             internal.should_exit = True
             await asyncio.gather(probing, return_exceptions=True)
             edge.stop()
@@ -188,19 +206,51 @@ class App:
         allowed = policy(config.auth)
         limits = EventLimits(config.auth.events_per_second, config.auth.burst_events)
         builder = RecordBuilder(config.kafka.max_record_bytes, self._ids)
-        sink = EmbeddedSink(self._producer) if self._embedded else self._producer
+        sink = EmbeddedSink(self._producer) if self._embedded is not None else self._producer
         publish = Publish(self._topics, self._schemas, sink, limits, config.publish, builder, self.metrics)
-        served = self._registry if self._embedded else None
+        served = self._registry if self._embedded is not None else None
         routes = public_routes(publish, self._read, self._topics, self._schemas, allowed, served)
         log = self._access_log if config.http.access_log else None
         return Gateway(Router(routes), authenticator(config.auth), allowed, self.metrics, log)
 
-    def _internal_edge(self) -> Edge:
+    def _replica(self, internal: tuple[str, int]) -> Replica:
+        config = self._config
+
+        async def partitions_of(topic: str) -> int:
+            return (await self._topics.metadata(topic)).partitions
+
+        embedded = self._embedded
+        around = Surroundings(
+            config.kafka,
+            config.consume,
+            self._producer,
+            self._positions,
+            self._cluster,
+            InternalTopics(self._administration, _TOPICS_SECONDS) if embedded is None else EmbeddedTopics(embedded),
+            lambda name: self._outgoings.of(self._topics.view(name)),
+            partitions_of,
+            lambda what, number: self.metrics.subscription_events.add((what,), number),
+            config.subscriptions.advertised_address or _host_port(*internal),
+            Pace() if embedded is None else _EMBEDDED_PACE,
+        )
+        return Replica(config.subscriptions, around)
+
+    def _internal_edge(self, replica: Replica | None) -> Edge:
         config = self._config
         routes = internal_routes(Internal(self.metrics, lambda: self.state))
+        if replica is not None:
+            settings = config.subscriptions
+            peers = PeerRoutes(
+                replica.shards,
+                settings.peer_secret,
+                self._drain,
+                max_wait_seconds=settings.max_wait_seconds,
+                max_requests=max(1, config.http.max_in_flight_requests // 2),
+            )
+            routes += peers.routes()
         gateway = Gateway(Router(routes), Anonymous(), Policy(None), Metrics())
         admission = Admission(config.http.max_in_flight_requests, config.http.max_in_flight_bytes)
-        return Edge(gateway, admission, config.http, config.publish, self._ids)
+        return Edge(gateway, admission, config.http, PEER_BODIES, self._ids)
 
     def _note(self, event: ProducerEvent) -> None:
         self.metrics.kafka_events.add((event.kind,))
@@ -226,17 +276,18 @@ class App:
                 await self._schemas.get(topic.subject, topic.settings.schema_version, topic.options)
 
 
-def _kafka_reader(
-    config: Config, administration: Administration, producer: KafkaProducer, *, embedded: bool
-) -> KafkaReader:
-    times = EmbeddedPositions if embedded else Positions
+def _kafka_reader(config: Config, positions: Positions, producer: KafkaProducer) -> KafkaReader:
     return KafkaReader(
         config.kafka,
-        times(administration, config.kafka, config.consume),
+        positions,
         lambda: producer.status().up,
         max_readers=config.read.max_readers,
         idle_seconds=config.read.reader_idle_seconds,
     )
+
+
+def _host_port(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _measure(metrics: Metrics, edge: Edge, producer: KafkaProducer, read: Read, reader: KafkaReader) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import secrets
 import shlex
 import sys
 from collections.abc import Coroutine, Mapping
@@ -73,10 +74,12 @@ def dev(port: int, folder: Path) -> None:
             "EVENTBUS_REGISTRY__FOLDER": str(folder),
             "EVENTBUS_REGISTRY__URL": "",
             "EVENTBUS_AUTH__MODE": "anonymous",
+            "EVENTBUS_SUBSCRIPTIONS__ENABLED": "true",
+            "EVENTBUS_SUBSCRIPTIONS__PEER_SECRET": secrets.token_hex(32),
         }
         file = folder / "eventbus.toml"
         config = _load(file if file.exists() else None, {**os.environ, **overrides})
-        app = _app(config, embedded=True)
+        app = _app(config, embedded=kafka)
         _run(app.run(lambda addresses: click.echo(_welcome(addresses, kafka.bootstrap, folder, topics))))
 
 
@@ -88,7 +91,7 @@ def _load(path: Path | None, environ: Mapping[str, str]) -> Config:
         sys.exit(2)
 
 
-def _app(config: Config, *, embedded: bool = False) -> App:
+def _app(config: Config, *, embedded: EmbeddedKafka | None = None) -> App:
     try:
         return App(config, embedded=embedded)
     except (GatewayError, ValueError) as error:

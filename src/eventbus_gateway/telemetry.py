@@ -119,6 +119,9 @@ class Metrics(Collector):
         self.read_events = Counter(
             "eventbus_read_events", "Events given to readers without a subscription.", ("topic",)
         )
+        self.subscription_events = Counter(
+            "eventbus_subscription_events", "Events of subscriptions, by what became of them.", ("outcome",)
+        )
         self.kafka_events = Counter(
             "eventbus_kafka_producer_incidents", "Rare producer incidents, by kind.", ("kind",)
         )
@@ -129,6 +132,7 @@ class Metrics(Collector):
             self.events,
             self.ack_seconds,
             self.read_events,
+            self.subscription_events,
             self.kafka_events,
             self.log_lines_dropped,
         ]

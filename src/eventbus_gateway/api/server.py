@@ -14,6 +14,26 @@ from eventbus_gateway.api.edge import Edge
 _BACKLOG = 2_048
 
 
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket.
+
+    Args:
+        host: address to listen on.
+        port: port to listen on; 0 takes a free one.
+
+    Raises:
+        OSError: it cannot listen there.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return socket.create_server((host, port), family=family, backlog=_BACKLOG)
+
+
+def address_of(listener: socket.socket) -> tuple[str, int]:
+    """Host and port that a socket listens on."""
+    host, port = listener.getsockname()[:2]
+    return str(host), int(port)
+
+
 class Server(uvicorn.Server):
     """uvicorn's server under a process that watches for signals itself.
 
@@ -23,25 +43,20 @@ class Server(uvicorn.Server):
     Args:
         adapter: answers what does not go straight from the protocol.
         edge: the bounds; None leaves connections to uvicorn's own protocol.
-        host: address to listen on.
-        port: port to listen on; 0 takes a free one.
+        listener: where connections come in. uvicorn would end the process where it cannot listen; bound before, that
+            is an OSError for whoever does it.
         drain_seconds: time that requests have to end.
-
-    Raises:
-        OSError: it cannot listen there.
     """
 
-    def __init__(self, adapter: AsgiAdapter, edge: Edge | None, host: str, port: int, drain_seconds: float) -> None:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        # uvicorn would end the process where it cannot listen; bound here, that is an OSError for the caller.
-        self._socket = socket.create_server((host, port), family=family, backlog=_BACKLOG)
+    def __init__(
+        self, adapter: AsgiAdapter, edge: Edge | None, listener: socket.socket, drain_seconds: float
+    ) -> None:
+        self._socket = listener
         self._edge = edge
         self._listening = asyncio.Event()
         super().__init__(
             uvicorn.Config(
                 adapter,
-                host=host,
-                port=port,
                 http=protocol_class(edge) if edge is not None else "httptools",
                 ws="none",
                 lifespan="off",
@@ -52,12 +67,6 @@ class Server(uvicorn.Server):
                 timeout_graceful_shutdown=int(drain_seconds),
             )
         )
-
-    @property
-    def address(self) -> tuple[str, int]:
-        """Host and port that it listens on."""
-        host, port = self._socket.getsockname()[:2]
-        return str(host), int(port)
 
     async def start(self) -> "asyncio.Task[None]":
         """Serve in a task, which ends after :attr:`should_exit` was set and all requests are answered."""

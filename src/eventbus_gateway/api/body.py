@@ -1,6 +1,7 @@
 """From the bytes on the wire to the bytes of the document: media type, content encoding, bounds."""
 
 import zlib
+from collections.abc import Iterable
 from enum import Enum
 
 from eventbus_gateway.errors import BodyTooLarge, InvalidContentEncoding, UnsupportedEncoding, UnsupportedMediaType
@@ -55,11 +56,23 @@ def _parse_media_type(value: bytes | None) -> Media:
     media = _MEDIA.get(name.strip().lower())
     if media is None:
         raise UnsupportedMediaType(f"This Content-Type cannot be published; supported are {supported}.")
+    require_utf8(parameters)
+    return media
+
+
+def require_utf8(parameters: Iterable[bytes]) -> None:
+    """Refuse another charset than JSON can have (RFC 8259 section 8.1).
+
+    Args:
+        parameters: of a media type, each as it came.
+
+    Raises:
+        UnsupportedMediaType: there is another one.
+    """
     for parameter in parameters:
         key, _, setting = parameter.partition(b"=")
         if key.strip().lower() == b"charset" and setting.strip().strip(b'"').lower() not in {b"utf-8", b"us-ascii"}:
             raise UnsupportedMediaType("JSON is sent in UTF-8; no other charset is supported.")
-    return media
 
 
 def decoded(body: bytes, encoding: bytes | None, max_bytes: int, max_ratio: int) -> bytes:

@@ -16,6 +16,7 @@ SECURITY_HEADERS: tuple[tuple[bytes, bytes], ...] = (
 )
 _SECURITY_BLOCK = b"".join(b"%s: %s\r\n" % pair for pair in SECURITY_HEADERS)
 _STATUS_LINES = {status.value: b"HTTP/1.1 %d %s\r\n" % (status, status.phrase.encode()) for status in http.HTTPStatus}
+_NO_CONTENT = http.HTTPStatus.NO_CONTENT
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}").fullmatch
 
 
@@ -41,9 +42,10 @@ class HttpDate:
 
 def asgi_headers(answer: Answer, request_id: str) -> list[tuple[bytes, bytes]]:
     """An answer's headers as ASGI wants them; the server adds the date."""
+    # RFC 9110 section 8.6: an answer that never has content has no length either.
+    content = [(b"content-type", answer.content_type), (b"content-length", b"%d" % len(answer.body))]
     return [
-        (b"content-type", answer.content_type),
-        (b"content-length", b"%d" % len(answer.body)),
+        *(content if answer.status != _NO_CONTENT else ()),
         (b"x-request-id", request_id.encode()),
         *SECURITY_HEADERS,
         *answer.headers,

@@ -138,20 +138,21 @@ class Lifecycle:
 
         await self._with_existing(owner, name, precondition, attempt)
 
-    async def pause(self, owner: str, name: str, paused: bool) -> Kept:
+    async def pause(self, owner: str, name: str, paused: bool, precondition: Precondition = anyhow) -> Kept:
         """Have nothing handed out, or have it handed out again.
 
         Args:
             owner: name of its principal.
             name: its name.
             paused: whether it shall be paused.
+            precondition: what must hold for the version that there is.
         """
 
         async def attempt(kept: Kept) -> Kept:
             after = with_pause(kept.subscription, paused, self._milliseconds())
             return kept if after is kept.subscription else await self._store.put(after, kept.version)
 
-        return await self._with_existing(owner, name, anyhow, attempt)
+        return await self._with_existing(owner, name, precondition, attempt)
 
     async def seek(self, owner: str, name: str, target: SeekTarget, precondition: Precondition = anyhow) -> Kept:
         """Go on somewhere else.
@@ -178,12 +179,13 @@ class Lifecycle:
 
         return await self._with_existing(owner, name, precondition, attempt)
 
-    async def redrive(self, owner: str, name: str) -> Redriven:
+    async def redrive(self, owner: str, name: str, precondition: Precondition = anyhow) -> Redriven:
         """Make the dead letters that there are events of the subscription again.
 
         Args:
             owner: name of its principal.
             name: its name.
+            precondition: what must hold for the version that there is.
         """
 
         async def attempt(kept: Kept) -> Redriven:
@@ -196,7 +198,7 @@ class Lifecycle:
             after = with_redrive(kept.subscription, until, self._milliseconds())
             return Redriven(await self._store.put(after, kept.version), left.high - left.low)
 
-        return await self._with_existing(owner, name, anyhow, attempt)
+        return await self._with_existing(owner, name, precondition, attempt)
 
     async def _create(self, new: Subscription) -> Kept:
         self._store.check(new, ABSENT)

@@ -10,6 +10,9 @@ from eventbus_gateway.subscriptions.bodies import Body, expected, faults_below, 
 from eventbus_gateway.subscriptions.instants import milliseconds, timestamp
 from eventbus_gateway.subscriptions.settings import SubscriptionSettings
 
+_MOST_TOPICS = 1_000
+"""Whatever the settings say; with it a long list is not looked at to its end."""
+
 
 class SpecRules(NamedTuple):
     """What is checked in bodies of callers, and not again in what is stored.
@@ -103,7 +106,7 @@ class Spec(Body):
     """
 
     topics: Annotated[tuple[Annotated[str, AfterValidator(_topic)], ...], AfterValidator(_topics)] = Field(
-        min_length=1, strict=False
+        min_length=1, max_length=_MOST_TOPICS, strict=False
     )
     filter: dict[str, Any] | None = None
     start: PlaceInTime = "latest"

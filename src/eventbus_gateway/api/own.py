@@ -1,0 +1,74 @@
+"""Subscriptions as their owners reach them: nobody else learns that they exist."""
+
+from collections.abc import Sequence
+
+from eventbus_gateway.api.http import Request
+from eventbus_gateway.auth.policy import Action, Policy
+from eventbus_gateway.auth.principal import Principal
+from eventbus_gateway.errors import Forbidden, UnknownSubscription
+from eventbus_gateway.subscriptions.names import is_name
+from eventbus_gateway.subscriptions.resource import Subscription
+from eventbus_gateway.subscriptions.store import Kept, SubscriptionStore
+
+# A replica hears of what another one has stored within a few milliseconds.
+_PATIENCE_SECONDS = 0.25
+
+
+class Own:
+    """Finds the subscription that a request names, among those of its caller.
+
+    Args:
+        store: all subscriptions.
+        policy: who may read which topic.
+    """
+
+    def __init__(self, store: SubscriptionStore, policy: Policy) -> None:
+        self._store = store
+        self._policy = policy
+
+    async def find(self, request: Request) -> Kept:
+        """The subscription, whatever its owner may read by now.
+
+        Args:
+            request: with its ``name`` in the path.
+
+        Raises:
+            UnknownSubscription: the caller has none of this name.
+            KafkaUnavailable: the subscriptions have not been read yet.
+            OwnerUnavailable: this replica does not understand it.
+        """
+        name = request.params["name"]
+        found = None
+        if is_name(name):
+            found = await self._store.found(request.principal.name, name, _PATIENCE_SECONDS)
+        if found is None:
+            raise UnknownSubscription("You have no subscription of this name.")
+        return found
+
+    async def readable(self, request: Request) -> Subscription:
+        """The subscription of a caller who may still read all of its topics: asked each time, grants can go.
+
+        Args:
+            request: with its ``name`` in the path.
+
+        Raises:
+            Forbidden: a grant is missing.
+            GatewayError: as for :meth:`find`.
+        """
+        subscription = (await self.find(request)).subscription
+        self.require_readable(request.principal, subscription.spec.topics)
+        return subscription
+
+    def require_readable(self, principal: Principal, topics: Sequence[str]) -> None:
+        """Refuse topics that a caller may not read, whether they exist or not.
+
+        Raises:
+            Forbidden: a grant is missing.
+        """
+        for index, topic in enumerate(topics):
+            if not self._policy.may(principal, Action.READ, topic):
+                raise Forbidden(f"The principal has no grant to read the subscription's topic at /topics/{index}.")
+
+    def may_read(self, principal: Principal, topic: str) -> bool:
+        """Whether a caller may read a topic."""
+        return self._policy.may(principal, Action.READ, topic)

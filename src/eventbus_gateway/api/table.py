@@ -5,6 +5,7 @@ from eventbus_gateway.api.http import Handler
 from eventbus_gateway.api.internal import Internal
 from eventbus_gateway.api.registry_facade import registry_routes
 from eventbus_gateway.api.routes import Access, Route
+from eventbus_gateway.api.settle import Settle
 from eventbus_gateway.api.topics import Topics
 from eventbus_gateway.auth.policy import Action, Policy
 from eventbus_gateway.schemas.cache import Schemas
@@ -34,6 +35,24 @@ def public_routes(
     if registry is not None:
         routes += [Route(method, path, Access.OPEN, handler) for method, path, handler in registry_routes(registry)]
     return routes
+
+
+def lease_routes(receive: Handler, settle: Settle, status: Handler) -> list[Route]:
+    """Routes of the public port for whoever consumes by a subscription.
+
+    Args:
+        receive: handles receives.
+        settle: handles what comes back for events.
+        status: says how far a subscription is.
+    """
+    return [
+        Route("POST", "/v1/subscriptions/{name}/receive", Access.CALLER, receive),
+        Route("POST", "/v1/subscriptions/{name}/ack", Access.CALLER, settle.ack),
+        Route("POST", "/v1/subscriptions/{name}/release", Access.CALLER, settle.release),
+        Route("POST", "/v1/subscriptions/{name}/extend", Access.CALLER, settle.extend),
+        Route("POST", "/v1/subscriptions/{name}/reject", Access.CALLER, settle.reject),
+        Route("GET", "/v1/subscriptions/{name}/status", Access.CALLER, status),
+    ]
 
 
 def internal_routes(internal: Internal) -> list[Route]:

@@ -1,0 +1,138 @@
+"""``ack``, ``release``, ``extend`` and ``reject`` below ``/v1/subscriptions/{name}``: say what became of events."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import orjson
+
+from eventbus_gateway.api.http import Answer, Request
+from eventbus_gateway.api.lease_bodies import AckBody, ExtendBody, RejectBody, ReleaseBody, settle_body
+from eventbus_gateway.api.problems import problem
+from eventbus_gateway.api.receive import FindOwn, Shards
+from eventbus_gateway.errors import GatewayError, InvalidAckToken, LeaseLost
+from eventbus_gateway.subscriptions.calls import Settling, Verb
+from eventbus_gateway.subscriptions.leased import Outcome
+from eventbus_gateway.subscriptions.settings import SubscriptionSettings
+from eventbus_gateway.subscriptions.tokens import Reference, parse
+
+_NO_TOKEN = InvalidAckToken("This is no ack token.")
+_REASONS: Mapping[Outcome, GatewayError] = {
+    Outcome.STALE: LeaseLost("The event was handed out again, or the subscription has changed or moved since."),
+    Outcome.EXPIRED: LeaseLost("The lease has ended."),
+    Outcome.SETTLED: LeaseLost("The event was acked or rejected before."),
+    Outcome.UNKNOWN: InvalidAckToken("The subscription has handed out no event with this token."),
+}
+# A client whose answer was lost asks the same again. Giving back or extending what is settled is something else.
+_MAY_BE_SETTLED = frozenset({Verb.ACK, Verb.REJECT})
+
+
+class Failure(NamedTuple):
+    """Why nothing became of a token.
+
+    Args:
+        place: its index in the request.
+        error: the reason.
+    """
+
+    place: int
+    error: GatewayError
+
+
+class Settle:
+    """Takes back what callers say of the events that they were handed.
+
+    Args:
+        own: finds the caller's subscription.
+        shards: where the events came from.
+        settings: bounds.
+    """
+
+    def __init__(self, own: FindOwn, shards: Shards, settings: SubscriptionSettings) -> None:
+        self._own = own
+        self._shards = shards
+        self._settings = settings
+
+    async def ack(self, request: Request) -> Answer:
+        """The caller is done with events.
+
+        Raises:
+            GatewayError: see ``settle_body`` and ``FindOwn``; so do the others.
+        """
+        body = settle_body(AckBody, request, self._settings)
+        return await self._settle(request, body.ack_tokens, Settling(Verb.ACK, ()))
+
+    async def release(self, request: Request) -> Answer:
+        """Others shall get events."""
+        body = settle_body(ReleaseBody, request, self._settings)
+        return await self._settle(request, body.ack_tokens, Settling(Verb.RELEASE, (), body.delay_seconds))
+
+    async def extend(self, request: Request) -> Answer:
+        """The caller needs another time for events."""
+        body = settle_body(ExtendBody, request, self._settings)
+        return await self._settle(request, body.ack_tokens, Settling(Verb.EXTEND, (), body.lease_seconds))
+
+    async def reject(self, request: Request) -> Answer:
+        """Events shall be dead letters."""
+        body = settle_body(RejectBody, request, self._settings)
+        return await self._settle(request, body.ack_tokens, Settling(Verb.REJECT, (), reason=body.reason))
+
+    async def _settle(self, request: Request, tokens: Sequence[str], settling: Settling) -> Answer:
+        subscription = await self._own(request)
+        known: list[tuple[int, Reference]] = []
+        failures: list[Failure] = []
+        for index, token in enumerate(tokens):
+            reference = parse(token)
+            if reference is None:
+                failures.append(Failure(index, _NO_TOKEN))
+            else:
+                known.append((index, reference))
+        if known:
+            references = [reference for _, reference in known]
+            outcomes = await self._shards.settle(subscription, settling._replace(references=references))
+            for (index, _), outcome in zip(known, outcomes, strict=True):
+                error = failed(settling.verb, outcome)
+                if error is not None:
+                    failures.append(Failure(index, error))
+        return settled(len(tokens), sorted(failures, key=lambda failure: failure.place), request.path)
+
+
+def failed(verb: Verb, outcome: Outcome | GatewayError) -> GatewayError | None:
+    """Why nothing became of a reference, None where it is done as asked.
+
+    Args:
+        verb: what was asked for.
+        outcome: what the shard says.
+    """
+    if isinstance(outcome, GatewayError):
+        return outcome
+    if outcome is Outcome.OK or (outcome is Outcome.SETTLED and verb in _MAY_BE_SETTLED):
+        return None
+    return _REASONS[outcome]
+
+
+def settled(count: int, failures: Sequence[Failure], instance: str) -> Answer:
+    """The answer to a request with tokens: a problem where all of them failed and share the reason.
+
+    Args:
+        count: how many tokens there were.
+        failures: the failed ones in their order.
+        instance: path of the request.
+    """
+    details = [_detail(failure) for failure in failures]
+    if len(failures) == count and len({failure.error.code for failure in failures}) == 1:
+        members = {"failed": details} if count > 1 else {}
+        return problem(_common([failure.error for failure in failures]), instance, members=members)
+    return Answer(200, orjson.dumps({"succeeded": count - len(failures), "failed": details}))
+
+
+def _detail(failure: Failure) -> dict[str, Any]:
+    error = failure.error
+    return {"index": failure.place, "code": error.code, "detail": error.detail, "retryable": error.retryable}
+
+
+def _common(errors: Sequence[GatewayError]) -> GatewayError:
+    """One error for several of the same code."""
+    first = errors[0]
+    return (
+        first if all(error.detail == first.detail for error in errors) else type(first)(retry_after=first.retry_after)
+    )

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, Literal
@@ -21,7 +21,7 @@ from eventbus_gateway.api.outgoings import Outgoings
 from eventbus_gateway.api.publish import Publish
 from eventbus_gateway.api.read import Read
 from eventbus_gateway.api.records import RecordBuilder
-from eventbus_gateway.api.routes import Router
+from eventbus_gateway.api.routes import Route, Router
 from eventbus_gateway.api.server import Server, address_of, listen
 from eventbus_gateway.api.settings import HttpSettings, PublishSettings, ReadSettings, TopicSettings
 from eventbus_gateway.api.table import public_routes
@@ -70,6 +70,7 @@ class Served:
         read: bounds of reading.
         auth: who may call.
         clock: time of limits.
+        further: makes routes beside those that every gateway has, on its loop.
     """
 
     def __init__(
@@ -84,6 +85,7 @@ class Served:
         read: ReadSettings | None = None,
         auth: AuthSettings = ANYBODY,
         clock: Callable[[], float] | None = None,
+        further: Callable[["Served"], Sequence[Route]] = lambda _: (),
     ) -> None:
         self.kafka = kafka if kafka is not None else MemoryKafka({"appointments": 4})
         self.registry = registry if registry is not None else FolderRegistry(EXAMPLES)
@@ -97,6 +99,7 @@ class Served:
         self._auth = auth
         self.drain = Drain()
         self._clock = clock
+        self._further = further
         self.admission = Admission(self._http.max_in_flight_requests, self._http.max_in_flight_bytes)
         self._ready: Future[int] = Future()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -166,6 +169,7 @@ class Served:
         self.reader = MemoryReader(self.kafka)
         self.read = Read(topics, Outgoings(schemas), self.reader, self._read, self.drain, self.metrics)
         routes = public_routes(publish, self.read, topics, schemas, allowed, self.registry)
+        routes += self._further(self)
         gateway = Gateway(Router(routes), authenticator(self._auth), allowed, self.metrics, self.access)
         edge = Edge(gateway, self.admission, self._http, self._publish, ids)
         self.edge = edge

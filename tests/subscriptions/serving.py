@@ -93,7 +93,7 @@ async def ground(
         return outgoings.setdefault(topic, Outgoing(form))
 
     wanted = SubscriptionSettings.model_validate({"commit_interval_seconds": 0.05, **settings})
-    means = Means(feeds, positions, producer, outgoing_of, partitions_of, create, count, wanted, clock)
+    means = Means(feeds, positions, producer, outgoing_of, partitions_of, create, count, wanted, clock=clock)
     made = Ground(means, positions)
     made.counts = counts
     try:

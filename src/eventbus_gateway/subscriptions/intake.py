@@ -9,7 +9,6 @@ from eventbus_gateway.kafka.consumed import Consumed
 from eventbus_gateway.kafka.partitions import Partition
 from eventbus_gateway.subscriptions.letters import opened as opened_letter
 from eventbus_gateway.subscriptions.outgoing import Opened, Outgoing, SchemaNeeded
-from eventbus_gateway.subscriptions.patterns import Pattern
 from eventbus_gateway.subscriptions.supply import Supply
 from eventbus_gateway.subscriptions.window import Event
 
@@ -45,7 +44,7 @@ class Intake:
 
     Args:
         supply: where events go.
-        pattern: which events are wanted, None for all.
+        wanted: whether a record is an event that is wanted, None for all; may raise SchemaNeeded.
         outgoing_of: what makes events of a topic's records, by its name.
         letters: name of the topic of dead letters, whose records are events that matched before.
         progressed: told whenever something was taken in.
@@ -55,14 +54,14 @@ class Intake:
     def __init__(
         self,
         supply: Supply[Consumed],
-        pattern: Pattern | None,
+        wanted: Callable[[Opened], bool] | None,
         outgoing_of: Callable[[str], Outgoing],
         letters: str,
         progressed: Callable[[], None],
         restart: Callable[[str, int, int], None],
     ) -> None:
         self._supply = supply
-        self._pattern = pattern
+        self._wanted = wanted
         self._outgoing_of = outgoing_of
         self._letters = letters
         self._progressed = progressed
@@ -139,14 +138,14 @@ class Intake:
         """The wanted events below an offset, and how far was looked."""
         if place[0] == self._letters:
             return [_event(r, opened_letter(r).event) for r in records if r.offset < end], end
-        if self._pattern is None:
+        if self._wanted is None:
             return [_event(record, record) for record in records], end
         outgoing = self._outgoing_of(place[0])
         events: list[Event[Consumed]] = []
         for record in records:
             opened = self._opened(place, outgoing, record)
             try:
-                if _matches(self._pattern, opened):
+                if self._wanted(opened):
                     events.append(_event(record, record))
             except SchemaNeeded as needed:
                 self._prepared[place] = opened
@@ -181,11 +180,6 @@ class Intake:
         self.troubles.pop(place, None)
         if self.source is not None:
             self.source.resume(*place, self._supply.position(*place))
-
-
-def _matches(pattern: Pattern, opened: Opened) -> bool:
-    decided = pattern.decide(opened.seen(with_data=False))
-    return pattern.matches(opened.seen(with_data=True)) if decided is None else decided
 
 
 def _event(record: Consumed, payload: Consumed) -> Event[Consumed]:

@@ -2,13 +2,14 @@
 
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from eventbus_gateway.errors import GatewayError
 from eventbus_gateway.kafka.feeds import Sink
 from eventbus_gateway.kafka.partitions import Partition, Position
 from eventbus_gateway.kafka.records import RecordSink
+from eventbus_gateway.subscriptions.matchings import Matchings
 from eventbus_gateway.subscriptions.outgoing import Outgoing
 from eventbus_gateway.subscriptions.settings import SubscriptionSettings
 
@@ -66,6 +67,7 @@ class Means:
         create_letters: creates a topic for dead letters, where that is allowed.
         count: counts events by what became of them.
         settings: bounds and defaults.
+        matchings: decides what matches, for all shards together.
         clock: monotonic seconds.
     """
 
@@ -77,4 +79,5 @@ class Means:
     create_letters: Callable[[str], Awaitable[None]]
     count: Callable[[str, int], None]
     settings: SubscriptionSettings
+    matchings: Matchings = field(default_factory=Matchings)
     clock: Callable[[], float] = time.monotonic

@@ -27,10 +27,13 @@ async def rendered(
         RegistryUnavailable, Overloaded, ShuttingDown: a schema cannot be fetched now.
     """
     dumps = orjson.dumps
+    outgoings: dict[str, Outgoing] = {}
     since_turn = 0
     for each in leased:
         record = each.event.payload
-        outgoing = outgoing_of(record.topic)
+        outgoing = outgoings.get(record.topic)
+        if outgoing is None:
+            outgoing = outgoings[record.topic] = outgoing_of(record.topic)
         event = outgoing.event(record) or await outgoing.complete(record)
         event["ackToken"] = each.token
         event["deliveryCount"] = each.delivery_count

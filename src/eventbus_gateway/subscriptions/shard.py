@@ -15,6 +15,7 @@ from eventbus_gateway.subscriptions.intake import Intake
 from eventbus_gateway.subscriptions.leased import Leased, Outcome
 from eventbus_gateway.subscriptions.leases import Leases
 from eventbus_gateway.subscriptions.means import Means
+from eventbus_gateway.subscriptions.outgoing import Opened
 from eventbus_gateway.subscriptions.patterns import compile_filter
 from eventbus_gateway.subscriptions.rendering import rendered
 from eventbus_gateway.subscriptions.resource import Subscription
@@ -64,8 +65,9 @@ class Shard:
             number, secrets.randbits(64), (*spec.topics, letters), bounds, spec.delivery.order
         )
         self._leases = Leases(self._supply, spec.delivery.max_deliveries)
-        pattern = compile_filter(spec.filter) if spec.filter is not None else None
-        self._intake = Intake(self._supply, pattern, means.outgoing_of, letters, self._progressed, self._begin_anew)
+        self._intake = Intake(
+            self._supply, self._wanted(), means.outgoing_of, letters, self._progressed, self._begin_anew
+        )
         destination = Destination(letters, subscription.full_name, means.sink, means.create_letters)
         self._storing = Storing(self._leases, destination, holds, means.clock, self._stored)
         self._committing = Committing(
@@ -162,6 +164,14 @@ class Shard:
 
     # Inside.
 
+    def _wanted(self) -> Callable[[Opened], bool] | None:
+        spec, matchings = self._subscription.spec, self._means.matchings
+        if spec.filter is None:
+            return None
+        pattern = compile_filter(spec.filter)
+        matchings.add(self, pattern, spec.topics)
+        return lambda opened: matchings.wants(self, pattern, opened)
+
     def _require_owned(self) -> None:
         if self._closed or not self._coverage.is_open or not self._holds():
             raise NotOwner
@@ -248,6 +258,7 @@ class Shard:
         self._closed = True
         self._intake.close()
         self._coverage.close()
+        self._means.matchings.remove(self, self._subscription.spec.topics)
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -123,7 +123,8 @@ class App:
         """Serve while the context is open; leaving it drains."""
         config, http = self._config, self._config.http
         # Bound at once: ports that are taken are found out before anything else begins.
-        callers, probes = listen(http.host, http.port), listen(http.internal_host, http.internal_port)
+        callers = listen(http.host, http.port, reuse_port=http.reuse_port)
+        probes = listen(http.internal_host, http.internal_port)
         replica = self._replica(address_of(probes)) if config.subscriptions.enabled else None
         gateway = self._gateway()
         edge = Edge(gateway, self.admission, config.http, config.publish, self._ids)

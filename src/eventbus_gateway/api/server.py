@@ -14,18 +14,19 @@ from eventbus_gateway.api.edge import Edge
 _BACKLOG = 2_048
 
 
-def listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int, *, reuse_port: bool = False) -> socket.socket:
     """A listening socket.
 
     Args:
         host: address to listen on.
         port: port to listen on; 0 takes a free one.
+        reuse_port: whether other processes may listen there too.
 
     Raises:
         OSError: it cannot listen there.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    return socket.create_server((host, port), family=family, backlog=_BACKLOG)
+    return socket.create_server((host, port), family=family, backlog=_BACKLOG, reuse_port=reuse_port)
 
 
 def address_of(listener: socket.socket) -> tuple[str, int]:

@@ -18,6 +18,8 @@ class HttpSettings(Section):
     """Address of the internal port: probes and metrics."""
     internal_port: int = Field(8081, ge=0, le=65_535)
     """Internal port: probes and metrics; 0 takes a free one."""
+    reuse_port: bool = False
+    """Share ``port`` with other processes of the same user; ``eventbus serve --workers`` sets it."""
     max_connections: int = Field(4_096, ge=1, le=1_000_000)
     """Open connections; further ones are answered with 503 and closed."""
     max_header_bytes: int = Field(16_384, ge=1_024, le=1_048_576)

@@ -1,19 +1,50 @@
 """The route table: read it top to bottom to know what the gateway answers and to whom."""
 
+from typing import NamedTuple
+
 from eventbus_gateway.api.describe import DescribeTopics
 from eventbus_gateway.api.http import Handler
 from eventbus_gateway.api.internal import Internal
+from eventbus_gateway.api.not_enabled import NotEnabled
 from eventbus_gateway.api.registry_facade import registry_routes
 from eventbus_gateway.api.routes import Access, Route
 from eventbus_gateway.api.settle import Settle
+from eventbus_gateway.api.subscriptions import Subscriptions
 from eventbus_gateway.api.topics import Topics
 from eventbus_gateway.auth.policy import Action, Policy
 from eventbus_gateway.schemas.cache import Schemas
 from eventbus_gateway.schemas.registry import Registry
 
 
+class SubscriptionHandlers(NamedTuple):
+    """What answers about subscriptions; where they are not enabled, all that says so.
+
+    Args:
+        resource: handles the subscriptions themselves.
+        dead_letters: shows dead letters.
+        receive: handles receives.
+        settle: handles what comes back for events.
+        status: says how far a subscription is.
+    """
+
+    resource: Subscriptions | NotEnabled = NotEnabled()
+    dead_letters: Handler = NotEnabled()
+    receive: Handler = NotEnabled()
+    settle: Settle | NotEnabled = NotEnabled()
+    status: Handler = NotEnabled()
+
+
+_NO_SUBSCRIPTIONS = SubscriptionHandlers()
+
+
 def public_routes(
-    publish: Handler, read: Handler, topics: Topics, schemas: Schemas, policy: Policy, registry: Registry | None
+    publish: Handler,
+    read: Handler,
+    topics: Topics,
+    schemas: Schemas,
+    policy: Policy,
+    registry: Registry | None,
+    subscriptions: SubscriptionHandlers = _NO_SUBSCRIPTIONS,
 ) -> list[Route]:
     """Routes of the port that callers reach.
 
@@ -24,6 +55,7 @@ def public_routes(
         schemas: finds schemas.
         policy: decides who sees which topic.
         registry: whose read side is served too, None for none.
+        subscriptions: what answers about subscriptions.
     """
     describe = DescribeTopics(topics, schemas, policy)
     routes = [
@@ -31,13 +63,34 @@ def public_routes(
         Route("GET", "/v1/topics/{topic}/events", Action.READ, read),
         Route("GET", "/v1/topics", Access.CALLER, describe.all),
         Route("GET", "/v1/topics/{topic}", Access.CALLER, describe.one),
+        *subscription_routes(subscriptions.resource, subscriptions.dead_letters),
     ]
     if registry is not None:
         routes += [Route(method, path, Access.OPEN, handler) for method, path, handler in registry_routes(registry)]
     return routes
 
 
-def lease_routes(receive: Handler, settle: Settle, status: Handler) -> list[Route]:
+def subscription_routes(resource: Subscriptions | NotEnabled, dead_letters: Handler) -> list[Route]:
+    """Routes of the public port for whoever has subscriptions.
+
+    Args:
+        resource: handles the subscriptions themselves.
+        dead_letters: shows dead letters.
+    """
+    return [
+        Route("GET", "/v1/subscriptions", Access.CALLER, resource.all),
+        Route("GET", "/v1/subscriptions/{name}", Access.CALLER, resource.one),
+        Route("PUT", "/v1/subscriptions/{name}", Access.CALLER, resource.put),
+        Route("DELETE", "/v1/subscriptions/{name}", Access.CALLER, resource.delete),
+        Route("POST", "/v1/subscriptions/{name}/pause", Access.CALLER, resource.pause),
+        Route("POST", "/v1/subscriptions/{name}/resume", Access.CALLER, resource.resume),
+        Route("POST", "/v1/subscriptions/{name}/seek", Access.CALLER, resource.seek),
+        Route("POST", "/v1/subscriptions/{name}/redrive", Access.CALLER, resource.redrive),
+        Route("GET", "/v1/subscriptions/{name}/dead-letters", Access.CALLER, dead_letters),
+    ]
+
+
+def lease_routes(receive: Handler, settle: Settle | NotEnabled, status: Handler) -> list[Route]:
     """Routes of the public port for whoever consumes by a subscription.
 
     Args:

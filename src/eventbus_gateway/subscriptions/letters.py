@@ -31,6 +31,7 @@ class Letter(NamedTuple):
         reason: what the client said that rejected it.
         deliveries: how often it was handed out.
         since: milliseconds since the epoch of when it was given up.
+        subscription: full name of its subscription; empty for what is no dead letter of the gateway.
     """
 
     event: Consumed
@@ -38,6 +39,7 @@ class Letter(NamedTuple):
     reason: str
     deliveries: int
     since: int
+    subscription: str
 
 
 def letter(dead: DeadLetter[Consumed], subscription: str, now: int) -> Record:
@@ -93,6 +95,7 @@ def opened(record: Consumed) -> Letter:
         _text(ours, _REASON),
         _number(ours, _DELIVERIES, 0),
         _number(ours, _SINCE, record.timestamp),
+        _text(ours, _SUBSCRIPTION),
     )
 
 

@@ -264,6 +264,25 @@ def test_an_event_that_is_delivered_too_often_becomes_a_dead_letter_before_it_co
     run(broker, scenario)
 
 
+def test_a_topic_for_dead_letters_that_is_missing_is_created_and_nothing_is_lost_meanwhile(
+    broker: Broker, topic: TopicFactory
+) -> None:
+    name = topic(1)
+    publish(broker.bootstrap, name, counted(0, 2))
+    care = subscription(name, name=f"{name}-care")
+
+    async def scenario(below: Ground) -> None:
+        shard = await opened(below.shard(care))
+        events = await received(shard, 2)
+        await shard.settle(Settling(Verb.REJECT, references(events)))
+        await eventually(lambda: below.counts.get("dead_lettered") == 2)
+        assert (await shard.status()).counts.dead_letters == 0
+        ends = await below.ends((care.dead_letter_topic, 0))
+        assert ends[care.dead_letter_topic, 0].high == 2
+
+    run(broker, scenario)
+
+
 def test_dead_letters_that_are_redriven_come_as_the_events_that_they_were(
     broker: Broker, topic: TopicFactory
 ) -> None:

@@ -11,19 +11,25 @@ from typing import NamedTuple
 from eventbus_gateway.api.access_log import AccessLog
 from eventbus_gateway.api.admission import Admission
 from eventbus_gateway.api.asgi import AsgiAdapter
+from eventbus_gateway.api.dead_letters import DeadLetters
 from eventbus_gateway.api.drain import Drain
 from eventbus_gateway.api.edge import Edge
 from eventbus_gateway.api.gateway import Gateway
 from eventbus_gateway.api.ids import IdSource
 from eventbus_gateway.api.internal import Internal
 from eventbus_gateway.api.outgoings import Outgoings
+from eventbus_gateway.api.own import Own
 from eventbus_gateway.api.peers import PEER_BODIES, PeerRoutes
 from eventbus_gateway.api.publish import Publish
 from eventbus_gateway.api.read import Read
+from eventbus_gateway.api.receive import Receive
 from eventbus_gateway.api.records import RecordBuilder
 from eventbus_gateway.api.routes import Router
 from eventbus_gateway.api.server import Server, address_of, listen
-from eventbus_gateway.api.table import internal_routes, public_routes
+from eventbus_gateway.api.settle import Settle
+from eventbus_gateway.api.subscription_status import Status
+from eventbus_gateway.api.subscriptions import Subscriptions
+from eventbus_gateway.api.table import SubscriptionHandlers, internal_routes, lease_routes, public_routes
 from eventbus_gateway.api.topics import Topics
 from eventbus_gateway.auth.limits import EventLimits
 from eventbus_gateway.auth.policy import Policy, policy
@@ -47,6 +53,7 @@ from eventbus_gateway.schemas.confluent import ConfluentRegistry
 from eventbus_gateway.schemas.folder import FolderRegistry
 from eventbus_gateway.schemas.registry import Registry
 from eventbus_gateway.schemas.settings import RegistrySettings
+from eventbus_gateway.subscriptions.outgoing import Outgoing
 from eventbus_gateway.subscriptions.replica import Replica, Surroundings
 from eventbus_gateway.telemetry import Metrics
 
@@ -126,7 +133,7 @@ class App:
         callers = listen(http.host, http.port, reuse_port=http.reuse_port)
         probes = listen(http.internal_host, http.internal_port)
         replica = self._replica(address_of(probes)) if config.subscriptions.enabled else None
-        gateway = self._gateway()
+        gateway = self._gateway(replica)
         edge = Edge(gateway, self.admission, config.http, config.publish, self._ids)
         adapter = AsgiAdapter(gateway, self.admission, config.publish, self._ids)
         internal_edge = self._internal_edge(replica)
@@ -134,6 +141,8 @@ class App:
         public = Server(adapter, edge, callers, http.drain_seconds)
         internal = Server(internal_adapter, internal_edge, probes, http.drain_seconds)
         _measure(self.metrics, edge, self._producer, self._read, self._reader)
+        if replica is not None:
+            _measure_replica(self.metrics, replica)
 
         # Phase 1: reach Kafka and the registry, without insisting on either
         await self._producer.start()
@@ -202,7 +211,7 @@ class App:
             await self._producer.drain(0)
         await asyncio.gather(serving, return_exceptions=True)
 
-    def _gateway(self) -> Gateway:
+    def _gateway(self, replica: Replica | None) -> Gateway:
         config = self._config
         allowed = policy(config.auth)
         limits = EventLimits(config.auth.events_per_second, config.auth.burst_events)
@@ -210,16 +219,35 @@ class App:
         sink = EmbeddedSink(self._producer) if self._embedded is not None else self._producer
         publish = Publish(self._topics, self._schemas, sink, limits, config.publish, builder, self.metrics)
         served = self._registry if self._embedded is not None else None
-        routes = public_routes(publish, self._read, self._topics, self._schemas, allowed, served)
+        subscriptions = SubscriptionHandlers() if replica is None else self._subscription_handlers(replica, allowed)
+        routes = public_routes(publish, self._read, self._topics, self._schemas, allowed, served, subscriptions)
+        routes += lease_routes(subscriptions.receive, subscriptions.settle, subscriptions.status)
         log = self._access_log if config.http.access_log else None
         return Gateway(Router(routes), authenticator(config.auth), allowed, self.metrics, log)
 
+    def _subscription_handlers(self, replica: Replica, allowed: Policy) -> SubscriptionHandlers:
+        settings, shards, positions = self._config.subscriptions, replica.routing, self._positions
+        own = Own(replica.store, allowed)
+        receive = Receive(own.readable, shards, settings, self._drain)
+        self.metrics.gauge("eventbus_subscription_polls", "Receives under way.", lambda: receive.polls)
+        return SubscriptionHandlers(
+            Subscriptions(replica.store, own, replica.lifecycle, settings),
+            DeadLetters(own, replica.places, self._reader, self._outgoing_of, self._config.read),
+            receive,
+            Settle(own.readable, shards, settings),
+            Status(
+                own.readable, shards, positions.ends, positions.committed, self._partitions_of, settings.group_prefix
+            ),
+        )
+
+    def _outgoing_of(self, topic: str) -> Outgoing:
+        return self._outgoings.of(self._topics.view(topic))
+
+    async def _partitions_of(self, topic: str) -> int:
+        return (await self._topics.metadata(topic)).partitions
+
     def _replica(self, internal: tuple[str, int]) -> Replica:
         config = self._config
-
-        async def partitions_of(topic: str) -> int:
-            return (await self._topics.metadata(topic)).partitions
-
         embedded = self._embedded
         around = Surroundings(
             config.kafka,
@@ -228,8 +256,8 @@ class App:
             self._positions,
             self._cluster,
             InternalTopics(self._administration, _TOPICS_SECONDS) if embedded is None else EmbeddedTopics(embedded),
-            lambda name: self._outgoings.of(self._topics.view(name)),
-            partitions_of,
+            self._outgoing_of,
+            self._partitions_of,
             lambda what, number: self.metrics.subscription_events.add((what,), number),
             config.subscriptions.advertised_address or _host_port(*internal),
             Pace() if embedded is None else _EMBEDDED_PACE,
@@ -303,6 +331,13 @@ def _measure(metrics: Metrics, edge: Edge, producer: KafkaProducer, read: Read, 
     gauge("eventbus_kafka_up", "1 while Kafka can be reached.", lambda: status().up)
     gauge("eventbus_kafka_in_flight_records", "Unacknowledged records.", lambda: status().in_flight_records)
     gauge("eventbus_kafka_in_flight_bytes", "Bytes of unacknowledged records.", lambda: status().in_flight_bytes)
+
+
+def _measure_replica(metrics: Metrics, replica: Replica) -> None:
+    gauge = metrics.gauge
+    gauge("eventbus_subscription_slots", "Slots that this process owns.", lambda: replica.slots)
+    gauge("eventbus_subscription_shards", "Shards that this process serves.", lambda: len(replica.shards))
+    gauge("eventbus_subscriptions_ready", "1 once all subscriptions are known.", lambda: replica.is_ready)
 
 
 def _settle_memory() -> None:

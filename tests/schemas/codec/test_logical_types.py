@@ -25,6 +25,7 @@ TIME = {"type": "int", "logicalType": "time-millis"}
 TIME_MICROS = _long("time-micros")
 MILLIS, MICROS, NANOS = (_long(f"timestamp-{unit}") for unit in ("millis", "micros", "nanos"))
 LOCAL_MILLIS, LOCAL_MICROS, LOCAL_NANOS = (_long(f"local-timestamp-{unit}") for unit in ("millis", "micros", "nanos"))
+UUID_TEXT = {"type": "string", "logicalType": "uuid"}
 UUID_FIXED = {"type": "fixed", "name": "U", "size": 16, "logicalType": "uuid"}
 DURATION = {"type": "fixed", "name": "D", "size": 12, "logicalType": "duration"}
 DECIMAL = {"type": "bytes", "logicalType": "decimal", "precision": 6, "scale": 2}
@@ -193,6 +194,33 @@ def test_any_decimal_is_the_number_that_python_means(number: decimal.Decimal) ->
 @given(st.uuids())
 def test_a_fixed_uuid_is_its_sixteen_bytes(value: uuid.UUID) -> None:
     assert codec_of(UUID_FIXED).encode(str(value)) == value.bytes
+
+
+@SETTINGS
+@given(st.uuids())
+def test_a_uuid_in_a_string_keeps_its_letters_as_they_came(value: uuid.UUID) -> None:
+    codec = codec_of(UUID_TEXT)
+    for text in (str(value), str(value).upper(), str(value).title()):
+        assert codec.encode(text) == b"\x48" + text.encode()
+        assert codec.decode(codec.encode(text)) == text
+
+
+@SETTINGS
+@given(st.uuids(), st.integers(0, 35), st.sampled_from("gG:/@`- \n\0\x7f\xb2\u0660\uff10\ud800"))
+def test_a_uuid_with_one_character_that_does_not_belong_there_is_refused(
+    value: uuid.UUID, place: int, character: str
+) -> None:
+    text = str(value)
+    if text[place] == character:
+        character = "0"  # a digit in the place of a dash
+    assert refused(UUID_TEXT, text[:place] + character + text[place + 1 :])
+    assert refused(UUID_TEXT, text[:place] + text[place + 1 :])
+    assert refused(UUID_TEXT, text[:place] + "0" + text[place:])
+
+
+@pytest.mark.parametrize("value", [None, 5, True, 1.5, [], {}, "", "0" * 36])
+def test_what_is_no_text_of_a_uuid_at_all_is_refused(value: object) -> None:
+    assert faults(codec_of(UUID_TEXT), value)[""].startswith("expected a UUID, got ")
 
 
 def test_negative_decimals_take_as_few_bytes_as_java_writes() -> None:

@@ -28,6 +28,7 @@ _MAX_INLINE_BRANCHES = 8
 _BOUND = {
     "join": b"".join,
     "Misfit": Misfit,
+    "HEX_FORM": wire.HEX_FORM,
     "SMALL": wire.SMALL,
     "long_bytes": wire.long_bytes,
     "int_bytes": wire.int_bytes,
@@ -132,6 +133,8 @@ class Encoder:
 
     def _leaf(self, leaf: Leaf, x: str, lead: bytes, at: _Place) -> list[str]:
         if leaf.inline:
+            if leaf.form:
+                return self._formed(leaf, x, lead, at)
             if leaf.kind == "string":
                 return self._string(x, lead, at)
             if leaf.kind in ("null", "boolean", "enum"):
@@ -150,6 +153,13 @@ class Encoder:
         source.line(at.indent, f"try: {h} = {table}[len({e})]")
         source.line(at.indent, f"except IndexError: {h} = {spelled}")
         return [h, e]
+
+    def _formed(self, leaf: Leaf, x: str, lead: bytes, at: _Place) -> list[str]:
+        """Strings of one form and length, such as UUIDs."""
+        source, e = self._source, self._source.fresh("e")
+        source.line(at.indent, f"{e} = {x}.encode()")
+        source.line(at.indent, f"if {e}.translate(HEX_FORM) != {source.constant(leaf.form)}: raise Misfit")
+        return [source.constant(lead + wire.long_bytes(len(leaf.form))), e]
 
     def _listed(self, leaf: Leaf, x: str, lead: bytes, at: _Place) -> list[str]:
         """Types whose every value is known: the value looks up its bytes."""

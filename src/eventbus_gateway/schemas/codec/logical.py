@@ -17,6 +17,7 @@ from eventbus_gateway.schemas.codec.schema import Dialect, Leaf
 from eventbus_gateway.schemas.codec.wire import INT_MAX, INT_MIN, LONG_MAX, LONG_MIN, Damage, Misfit, long_bytes
 
 _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_UUID_FORM = b"00000000-0000-0000-0000-000000000000"
 _PLACES = {"millis": 3, "micros": 6, "nanos": 9}
 _TEXT = frozenset((str,))
 _TEXT_OR_NUMBER = frozenset((str, int))
@@ -128,7 +129,7 @@ def _uuid_text(leaf: Leaf) -> Leaf:
         return value
 
     takes = leaves.kinds(text=leaves.RANK_UUID)
-    return replace(leaf, expected="a UUID", takes=takes, pack=pack, show=show, matches=matches, inline=False)
+    return replace(leaf, expected="a UUID", takes=takes, pack=pack, show=show, matches=matches, form=_UUID_FORM)
 
 
 def _texts(

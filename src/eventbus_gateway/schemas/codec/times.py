@@ -9,10 +9,11 @@ Source: RFC 3339 section 5.6, ISO 8601 durations, Avro specification 1.12 "Logic
 import re
 import struct
 from collections.abc import Callable
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from functools import lru_cache
 
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - naive on purpose: offsets are subtracted as seconds, which is cheaper
+_EPOCH_UTC = datetime(1970, 1, 1, tzinfo=UTC)
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
 _MIN_DAY, _MAX_DAY = date.min.toordinal() - _EPOCH_DAY, date.max.toordinal() - _EPOCH_DAY
 _DAY_SECONDS = 86_400
@@ -105,10 +106,10 @@ def moment_reader(places: int, *, local: bool) -> Callable[[str], int | None]:
 
     def read(text: str) -> int | None:
         try:
-            # With dashes, T, colons and Z in these places, fromisoformat has only one form left to accept; whole
-            # seconds of four-digit years are exact in a float.
+            # With dashes, T, colons and Z in these places, fromisoformat has only one form left to accept.
             if not local and text[4::3] == "--T::Z" and len(text) == 20:
-                return int(datetime.fromisoformat(text).timestamp()) * scale
+                distance = datetime.fromisoformat(text) - _EPOCH_UTC
+                return (distance.days * _DAY_SECONDS + distance.seconds) * scale
             return general(text)
         except ValueError:
             return None

@@ -212,7 +212,7 @@ def _by_kind(union: Union) -> dict[type, tuple[int, ...]]:
 
 
 def _is_plain_string(node: Node) -> bool:
-    return isinstance(node, Leaf) and node.kind == "string" and node.inline
+    return isinstance(node, Leaf) and node.kind == "string" and node.inline and not node.form
 
 
 def _value_kinds(node: Node) -> frozenset[type]:

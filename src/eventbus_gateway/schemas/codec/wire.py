@@ -87,6 +87,10 @@ def int_bytes(number: int) -> bytes:
     return long_bytes(number)
 
 
+HEX_FORM = bytes(ord("0") if byte in b"0123456789abcdefABCDEF" else byte for byte in range(256))
+"""Translates hexadecimal digits to 0 and leaves the rest: what comes out is the form of a text."""
+
+
 @lru_cache(maxsize=64)
 def lengths(lead: bytes) -> tuple[bytes, ...]:
     """Encoded lengths below ``LENGTH_LIMIT``, each after the same leading bytes."""

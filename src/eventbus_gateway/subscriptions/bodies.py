@@ -118,4 +118,7 @@ def _sentence(detail: ErrorDetails) -> str:
     if detail["type"] == EXPECTED:
         return str(detail["msg"])
     # Messages of other kinds are not repeated: they might quote the value.
-    return _SENTENCES.get(detail["type"], "is not valid").format(**detail.get("ctx", {}))
+    bounds = {
+        name: f"{bound:g}" if isinstance(bound, float) else bound for name, bound in detail.get("ctx", {}).items()
+    }
+    return _SENTENCES.get(detail["type"], "is not valid").format(**bounds)

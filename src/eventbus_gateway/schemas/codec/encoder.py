@@ -7,12 +7,12 @@ made of, and one ``join`` puts them together. Types that are used in several pla
 leaves, and whatever nests deep become functions of their own, so that the text grows linearly with the schema.
 """
 
-import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from eventbus_gateway.schemas.codec import wire
+from eventbus_gateway.schemas.codec.inline import BOUND, RANGES, string, written
 from eventbus_gateway.schemas.codec.schema import MAX_NESTING, Array, Field, Leaf, Map, Node, Record, Union, Unknown
 from eventbus_gateway.schemas.codec.source import Source, joined
 from eventbus_gateway.schemas.codec.unions import Bare, Tagged
@@ -24,19 +24,6 @@ REFUSALS = (Misfit, KeyError, TypeError, AttributeError, UnicodeEncodeError)
 _END = b"\0"
 _MAX_INDENT = 8
 _MAX_INLINE_BRANCHES = 8
-
-_BOUND = {
-    "join": b"".join,
-    "Misfit": Misfit,
-    "HEX_FORM": wire.HEX_FORM,
-    "SMALL": wire.SMALL,
-    "long_bytes": wire.long_bytes,
-    "int_bytes": wire.int_bytes,
-    "pack_double": struct.Struct("<d").pack,
-    "pack_float": struct.Struct("<f").pack,
-}
-_RANGES = {"int": (wire.INT_MIN, wire.INT_MAX), "long": (wire.LONG_MIN, wire.LONG_MAX)}
-_LARGEST = {"float": wire.FLOAT_MAX, "double": wire.DOUBLE_MAX}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +57,7 @@ class Encoder:
     def __init__(self, unions: dict[int, Bare | Tagged], unknown: Unknown) -> None:
         self._unions = unions
         self._refuse = unknown == "refuse"
-        self._source = Source(_BOUND)
+        self._source = Source(BOUND)
         self._functions: dict[int, str] = {}
         self._pending: list[tuple[Node, str]] = []
         self._tables: list[tuple[Union, list[Callable[..., Any]]]] = []
@@ -129,65 +116,12 @@ class Encoder:
         self._source.line(at.indent, f"{v} = {self._function(node)}({x}, {at.depth})")
         return ([self._source.constant(lead)] if lead else []) + [v]
 
-    # Leaves
-
     def _leaf(self, leaf: Leaf, x: str, lead: bytes, at: _Place) -> list[str]:
         if leaf.inline:
-            if leaf.form:
-                return self._formed(leaf, x, lead, at)
-            if leaf.kind == "string":
-                return self._string(x, lead, at)
-            if leaf.kind in ("null", "boolean", "enum"):
-                return self._listed(leaf, x, lead, at)
-            return self._number(leaf, x, lead, at)
+            return written(self._source, leaf, x, lead, at.indent)
         v = self._source.fresh("v")
         self._source.line(at.indent, f"{v} = {self._source.bind('P', leaf.pack)}({x})")
         return ([self._source.constant(lead)] if lead else []) + [v]
-
-    def _string(self, x: str, lead: bytes, at: _Place) -> list[str]:
-        source, e, h = self._source, self._source.fresh("e"), self._source.fresh("h")
-        table = source.bind("L", wire.lengths(lead)) if lead else "LENGTHS"
-        spelled = f"{source.constant(lead)} + long_bytes(len({e}))" if lead else f"long_bytes(len({e}))"
-        source.line(at.indent, f"{e} = {x}.encode()")
-        # Entering a try costs nothing, a comparison in front of each look-up would.
-        source.line(at.indent, f"try: {h} = {table}[len({e})]")
-        source.line(at.indent, f"except IndexError: {h} = {spelled}")
-        return [h, e]
-
-    def _formed(self, leaf: Leaf, x: str, lead: bytes, at: _Place) -> list[str]:
-        """Strings of one form and length, such as UUIDs."""
-        source, e = self._source, self._source.fresh("e")
-        source.line(at.indent, f"{e} = {x}.encode()")
-        source.line(at.indent, f"if {e}.translate(HEX_FORM) != {source.constant(leaf.form)}: raise Misfit")
-        return [source.constant(lead + wire.long_bytes(len(leaf.form))), e]
-
-    def _listed(self, leaf: Leaf, x: str, lead: bytes, at: _Place) -> list[str]:
-        """Types whose every value is known: the value looks up its bytes."""
-        source, v = self._source, self._source.fresh("v")
-        if leaf.kind == "enum":
-            wired = {symbol: lead + wire.long_bytes(index) for index, symbol in enumerate(leaf.symbols)}
-            source.line(at.indent, f"{v} = {source.bind('E', wired)}[{x}]")
-        elif leaf.kind == "boolean":
-            false, true = source.constant(lead + b"\x00"), source.constant(lead + b"\x01")
-            source.line(at.indent, f"{v} = {true} if {x} is True else {false} if {x} is False else None")
-            source.line(at.indent, f"if {v} is None: raise Misfit")
-        else:
-            source.line(at.indent, f"if {x} is not None: raise Misfit")
-            return [source.constant(lead)] if lead else []
-        return [v]
-
-    def _number(self, leaf: Leaf, x: str, lead: bytes, at: _Place) -> list[str]:
-        source, v = self._source, self._source.fresh("v")
-        if leaf.kind in _RANGES:
-            source.line(at.indent, f"if {x}.__class__ is not int: raise Misfit")
-            source.line(at.indent, f"try: {v} = SMALL[{x}]")
-            source.line(at.indent, f"except KeyError: {v} = {leaf.kind}_bytes({x})")
-            return ([source.constant(lead)] if lead else []) + [v]
-        largest = _LARGEST[leaf.kind]
-        source.line(at.indent, f"if {x}.__class__ is float and {-largest!r} <= {x} <= {largest!r}:")
-        source.line(at.indent + 1, f"{v} = pack_{leaf.kind}({x})")
-        source.line(at.indent, f"else: {v} = {source.bind('P', leaf.pack)}({x})")
-        return ([source.constant(lead)] if lead else []) + [v]
 
     # Containers
 
@@ -203,7 +137,7 @@ class Encoder:
         k, y = source.fresh("k"), source.fresh("y")
 
         def entry(inside: _Place) -> list[str]:
-            return self._string(k, b"", inside) + self._emit(node.values, y, b"", inside)
+            return string(source, k, b"", inside.indent) + self._emit(node.values, y, b"", inside)
 
         return self._block(x, f"for {k}, {y} in {x}.items():", entry, at)
 
@@ -319,9 +253,6 @@ class Encoder:
         source.line(1, f"return {leads}[i] + {name}[i](y, d)")
 
 
-_BOUND["LENGTHS"] = wire.lengths(b"")
-
-
 def _settled(union: Union, choice: Bare | Tagged, x: str) -> list[tuple[int, str]]:
     """The branches that the JSON kind of a variable decides, with the condition for each."""
     settled: list[tuple[int, str]] = []
@@ -332,8 +263,8 @@ def _settled(union: Union, choice: Bare | Tagged, x: str) -> list[tuple[int, str
             settled.insert(0, (index, f"{x} is None"))
         elif len(candidates) == 1:
             settled.append((index, f"{x}.__class__ is {kind.__name__}"))
-        elif isinstance(branch, Leaf) and branch.inline and branch.kind in _RANGES:
-            low, high = _RANGES[branch.kind]
+        elif isinstance(branch, Leaf) and branch.inline and branch.kind in RANGES:
+            low, high = RANGES[branch.kind]
             settled.append((index, f"{x}.__class__ is int and {low} <= {x} <= {high}"))
     if choice.sole_object is not None:
         settled.append((choice.sole_object, f"{x}.__class__ is dict and len({x}) != 1"))

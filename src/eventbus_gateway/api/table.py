@@ -64,6 +64,7 @@ def public_routes(
         Route("GET", "/v1/topics", Access.CALLER, describe.all),
         Route("GET", "/v1/topics/{topic}", Access.CALLER, describe.one),
         *subscription_routes(subscriptions.resource, subscriptions.dead_letters),
+        *lease_routes(subscriptions.receive, subscriptions.settle, subscriptions.status),
     ]
     if registry is not None:
         routes += [Route(method, path, Access.OPEN, handler) for method, path, handler in registry_routes(registry)]

@@ -1,0 +1,168 @@
+"""The subscription routes of one replica on a real broker, called without a socket between."""
+
+import hashlib
+import itertools
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import orjson
+from tests.subscriptions.living import Living, living
+from tests.subscriptions.serving import NoCodecs
+
+from eventbus_gateway.api.dead_letters import DeadLetters
+from eventbus_gateway.api.gateway import Gateway
+from eventbus_gateway.api.http import Answer, Request
+from eventbus_gateway.api.own import Own
+from eventbus_gateway.api.routes import Router
+from eventbus_gateway.api.settings import ReadSettings
+from eventbus_gateway.api.subscriptions import Subscriptions
+from eventbus_gateway.api.table import subscription_routes
+from eventbus_gateway.auth.policy import policy
+from eventbus_gateway.auth.principal import authenticator
+from eventbus_gateway.auth.settings import ApiKeySettings, AuthSettings, GrantSettings
+from eventbus_gateway.kafka.consumed import Consumed
+from eventbus_gateway.kafka.reader import KafkaReader
+from eventbus_gateway.kafka.records import Stored
+from eventbus_gateway.kafka.settings import KafkaSettings
+from eventbus_gateway.subscriptions.leased import Cause, DeadLetter, Leased, Origin
+from eventbus_gateway.subscriptions.letters import letter
+from eventbus_gateway.subscriptions.outgoing import Codecs, Form, Outgoing
+from eventbus_gateway.subscriptions.resource import Subscription
+from eventbus_gateway.subscriptions.settings import SubscriptionSettings
+from eventbus_gateway.subscriptions.terms import Term
+from eventbus_gateway.subscriptions.window import Event
+from eventbus_gateway.telemetry import Metrics
+
+NOON = 1_700_000_000_000
+"""Milliseconds since the epoch."""
+PATH = "/v1/subscriptions"
+_GRANTS = {"clinic": "test.*", "archive": "*"}
+
+
+def granted(grants: Mapping[str, str]) -> AuthSettings:
+    """Who may read which topics; a caller's key is the name of the principal, eight times."""
+    return AuthSettings(
+        api_keys=tuple(
+            ApiKeySettings(principal=name, sha256=hashlib.sha256((name * 8).encode()).hexdigest())
+            for name in ("clinic", "archive", "nobody")
+        ),
+        grants=tuple(
+            GrantSettings(principal=name, actions=("read",), topics=(topics,)) for name, topics in grants.items()
+        ),
+    )
+
+
+class Said(Answer):
+    """An answer as tests look at it."""
+
+    @property
+    def document(self) -> Any:
+        """The body's value."""
+        return orjson.loads(self.body)
+
+    @property
+    def etag(self) -> str:
+        """The entity tag."""
+        return dict(self.headers)[b"etag"].decode()
+
+    def problem(self, status: int, code: str) -> Any:
+        """The problem document, after a look at what it must be."""
+        assert (self.status, self.document["code"]) == (status, code), self.document
+        return self.document
+
+    def faults(self, status: int = 422, code: str = "invalid_subscription") -> dict[str, str]:
+        """What is wrong, by place."""
+        return {fault["pointer"]: fault["detail"] for fault in self.problem(status, code)["errors"]}
+
+
+class Office:
+    """Where callers go with what they want of their subscriptions."""
+
+    def __init__(self, parts: Living, reader: KafkaReader, read: ReadSettings, codecs: Codecs) -> None:
+        self.parts = parts
+        self._reader = reader
+        self._read = read
+        self._codecs = codecs
+        self._ids = itertools.count()
+        self._outgoings: dict[str, Outgoing] = {}
+        self.grant(_GRANTS)
+
+    def grant(self, grants: Mapping[str, str]) -> None:
+        """From now on these are the topics that callers may read."""
+        auth = granted(grants)
+        allowed = policy(auth)
+        store, settings = self.parts.store, self.parts.settings
+        own = Own(store, allowed)
+        resource = Subscriptions(store, own, self.parts.lifecycle, settings)
+        dead_letters = DeadLetters(own, self.parts.places, self._reader, self._outgoing_of, self._read)
+        router = Router(subscription_routes(resource, dead_letters))
+        self._gateway = Gateway(router, authenticator(auth), allowed, Metrics())
+
+    async def call(
+        self, method: str, path: str = "", body: Any = None, *, by: str = "clinic", query: str = "", **headers: str
+    ) -> Said:
+        """What a request is answered; a body that is no bytes is sent as JSON."""
+        sent = {b"authorization": f"Bearer {by * 8}".encode()}
+        content = b""
+        if body is not None:
+            content = body if isinstance(body, bytes) else orjson.dumps(body)
+            sent[b"content-type"] = b"application/json"
+        sent |= {name.replace("_", "-").encode(): value.encode() for name, value in headers.items()}
+        request = Request(method, PATH + path, query.encode(), sent, content, f"r{next(self._ids)}")
+        return Said(*await self._gateway.handle(request))
+
+    async def put(self, name: str, *topics: str, by: str = "clinic", **fields: Any) -> Said:
+        """Create or replace a subscription, which must work."""
+        said = await self.call("PUT", f"/{name}", {"topics": topics, **fields}, by=by)
+        assert said.status in {200, 201}, said.body
+        return said
+
+    def subscription(self, name: str, by: str = "clinic") -> Subscription:
+        """A subscription as it is stored."""
+        kept = self.parts.store.get(by, name)
+        assert kept is not None
+        return kept.subscription
+
+    async def bury(
+        self, subscription: Subscription, *values: bytes, topic: str = "test.buried", reason: str = "no bed"
+    ) -> None:
+        """Store dead letters as the gateway does: events of partition 3, from offset 100 on."""
+        records = []
+        for index, value in enumerate(values):
+            payload = Consumed(topic, 3, 100 + index, NOON, b"ward", value, [("ce_type", b"bed")])
+            event = Event(100 + index, NOON, b"ward", len(value), payload)
+            origin = Origin.of(0, 1, 0, topic, 3)
+            leased = Leased(origin, event, 4, Term[Leased[Consumed]](0.0))
+            cause = Cause.REJECTED if reason else Cause.MAX_DELIVERIES
+            records.append(letter(DeadLetter(leased, cause, reason), subscription.full_name, NOON + 1_000))
+        await self.parts.cluster.refresh()
+        outcomes = await self.parts.sink.send(subscription.dead_letter_topic, records)
+        assert all(isinstance(outcome, Stored) for outcome in outcomes), outcomes
+
+    def _outgoing_of(self, topic: str) -> Outgoing:
+        is_avro = topic.endswith(".avro")
+        form = Form(topic, is_avro, False, "/test", "test", self._codecs)
+        return self._outgoings.setdefault(topic, Outgoing(form))
+
+
+@asynccontextmanager
+async def office(
+    bootstrap: str,
+    table: str,
+    *,
+    settings: SubscriptionSettings | None = None,
+    read: ReadSettings | None = None,
+    codecs: Codecs | None = None,
+) -> AsyncIterator[Office]:
+    """The routes of a replica without shards, for the length of a block."""
+    async with living(bootstrap, table, settings=settings) as parts:
+        kafka = KafkaSettings(bootstrap_servers=bootstrap)
+        reader = KafkaReader(kafka, parts.positions, lambda: True, max_readers=4, idle_seconds=60)
+        try:
+            yield Office(parts, reader, read or ReadSettings(), codecs or NoCodecs())
+        finally:
+            await reader.close()
+
+
+Scenario = Callable[[Office], Awaitable[None]]

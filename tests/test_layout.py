@@ -17,7 +17,7 @@ ROWS: tuple[frozenset[str], ...] = (
     frozenset({"auth", "schemas", "webhooks"}),
     frozenset({"subscriptions"}),
     frozenset({"kafka"}),
-    frozenset({"errors", "telemetry", "logs", "section", "__init__"}),
+    frozenset({"errors", "telemetry", "logs", "section", "workers", "__init__"}),
 )
 RANK = {part: rank for rank, row in enumerate(ROWS) for part in row}
 # auth and schemas stand beside the Kafka side, not above it.

@@ -1,11 +1,13 @@
 """The ``eventbus`` command."""
 
 import asyncio
+import logging
 import os
 import secrets
 import shlex
 import sys
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +18,12 @@ from eventbus_gateway import __version__, logs
 from eventbus_gateway.app import Addresses, App
 from eventbus_gateway.config import Config, InvalidConfig, describe, load
 from eventbus_gateway.errors import GatewayError
+from eventbus_gateway.kafka.administration import Administration
 from eventbus_gateway.kafka.embedded import EmbeddedKafka
+from eventbus_gateway.kafka.internal_topics import Finding, InternalTopics, WantedTopic, create_commands
 from eventbus_gateway.schemas.folder import FolderRegistry
+from eventbus_gateway.subscriptions.needed_topics import internal_topics
+from eventbus_gateway.workers import Leash, Workers, environ, reserved
 
 _CONFIG = click.option(
     "--config",
@@ -27,6 +33,9 @@ _CONFIG = click.option(
     help="TOML file; every key can also come from the environment.",
 )
 _DEV_PARTITIONS = 4
+_NOT_USABLE, _NO_ANSWER = 1, 3
+
+_logger = logging.getLogger(__name__)
 
 
 @click.group()
@@ -37,11 +46,21 @@ def main() -> None:
 
 @main.command()
 @_CONFIG
-def serve(path: Path | None) -> None:
-    """Run one gateway process until SIGTERM."""
+@click.option(
+    "--workers",
+    type=click.IntRange(1, 64),
+    default=1,
+    show_default=True,
+    help="Processes that share the public port; each has an internal port of its own, counted up from the first.",
+)
+@click.option("--leash", type=int, hidden=True)
+def serve(path: Path | None, workers: int, leash: int | None) -> None:
+    """Run the gateway until SIGTERM."""
     config = _load(path, os.environ)
     logs.configure()
-    _run(_app(config).run())
+    if workers > 1:
+        sys.exit(_supervise(config, path, workers))
+    _run(_app(config).run() if leash is None else _work(_app(config), Leash(leash)))
 
 
 @main.command("check-config")
@@ -49,6 +68,46 @@ def serve(path: Path | None) -> None:
 def check_config(path: Path | None) -> None:
     """Print the configuration that would be used, or everything that is wrong with it."""
     click.echo(describe(_load(path, os.environ)), nl=False)
+
+
+@main.command()
+@_CONFIG
+@click.option("--print", "only_print", is_flag=True, help="Print commands for an administrator; Kafka is not asked.")
+@click.option(
+    "--timeout", "seconds", type=click.FloatRange(1, 300), default=20.0, show_default=True, help="Seconds for Kafka."
+)
+def init(path: Path | None, only_print: bool, seconds: float) -> None:
+    """Create the topics that the gateway itself needs, or say what keeps them from being used.
+
+    Ends with 0 when all can be used, with 1 when an administrator has to do something, with 2 for a broken
+    configuration and with 3 when Kafka does not answer. What is there already stays as it is.
+    """
+    config = _load(path, os.environ)
+    logs.configure("ERROR")
+    if not config.subscriptions.enabled:
+        click.echo("No topics are needed: subscriptions.enabled is false.")
+        return
+    wanted = internal_topics(config.subscriptions)
+    if only_print:
+        click.echo("\n".join(create_commands(wanted, config.kafka.bootstrap_servers)))
+        return
+    try:
+        created, findings = asyncio.run(_created(config, wanted, seconds))
+    except GatewayError as error:
+        click.echo(f"Error: {error.detail}.", err=True)
+        sys.exit(_NO_ANSWER)
+    for name in created:
+        click.echo(f"The topic {name} was created.")
+    if not findings:
+        click.echo(f"All {len(wanted)} topics can be used.")
+        return
+    for finding in findings:
+        click.echo(finding.sentence, err=True)
+    missing = [topic for topic in wanted if topic.name in {finding.topic for finding in findings if finding.missing}]
+    if missing:
+        click.echo("An administrator creates what is missing with:", err=True)
+        click.echo("\n".join(create_commands(missing, config.kafka.bootstrap_servers)))
+    sys.exit(_NOT_USABLE)
 
 
 @main.command()
@@ -81,6 +140,45 @@ def dev(port: int, folder: Path) -> None:
         config = _load(file if file.exists() else None, {**os.environ, **overrides})
         app = _app(config, embedded=kafka)
         _run(app.run(lambda addresses: click.echo(_welcome(addresses, kafka.bootstrap, folder, topics))))
+
+
+async def _work(app: App, leash: Leash) -> None:
+    leash.watch(app.stop)
+    await app.run(lambda addresses: leash.tell("{}:{}".format(*addresses.internal)))
+
+
+def _supervise(config: Config, path: Path | None, workers: int) -> int:
+    """Run several processes; the exit status."""
+    file = () if path is None else ("--config", str(path))
+    command = (sys.executable, "-m", "eventbus_gateway.cli", "serve", *file, "--leash")
+    http, address = config.http, config.subscriptions.advertised_address
+    if address is not None and http.internal_port == 0:
+        raise click.ClickException(
+            "subscriptions.advertised_address names one port, and each worker has another: set http.internal_port."
+        )
+    try:
+        # Held without listening, so that all workers get the same one, and that a taken one is found out here.
+        with reserved(http.host, http.port) as port:
+            environs = [environ(worker, port, http.internal_port, address) for worker in range(workers)]
+            supervisor = Workers(command, environs)
+            ready = partial(_logger.info, "serving %s:%d with %d workers", http.host, port, workers)
+            return asyncio.run(supervisor.run(ready))
+    except OSError as error:
+        raise click.ClickException(f"Cannot listen: {error.strerror}.") from error
+
+
+async def _created(config: Config, wanted: Sequence[WantedTopic], seconds: float) -> tuple[list[str], list[Finding]]:
+    """Create what is missing: the topics that were, and what is still wrong."""
+    administration = Administration(config.kafka)
+    await administration.start()
+    try:
+        topics = InternalTopics(administration, seconds)
+        before = await topics.examine(wanted)
+        after = await topics.ensure(wanted)
+    finally:
+        await administration.close()
+    wrong = {finding.topic for finding in after}
+    return [finding.topic for finding in before if finding.missing and finding.topic not in wrong], after
 
 
 def _load(path: Path | None, environ: Mapping[str, str]) -> Config:

@@ -152,6 +152,7 @@ class GatewayProcess(Child):
         registry_url: the schema registry's address; none when left out, then topics have no schema by default.
         environ: variables beside those of this process.
         wait: whether to return only when it is ready.
+        arguments: of the command line, beside the configuration.
         tables: tables of the configuration that say more than the defaults.
     """
 
@@ -162,6 +163,7 @@ class GatewayProcess(Child):
         *,
         environ: Mapping[str, str] | None = None,
         wait: bool = True,
+        arguments: Sequence[str] = (),
         **tables: Mapping[str, Any],
     ) -> None:
         self.port, self.internal_port = free_port(), free_port()
@@ -170,7 +172,7 @@ class GatewayProcess(Child):
         with tempfile.NamedTemporaryFile("w", prefix="eventbus-", suffix=".toml", delete=False) as file:
             file.write(toml(config))
         self._config = Path(file.name)
-        super().__init__([*CLI, "serve", "--config", file.name], environ)
+        super().__init__([*CLI, "serve", "--config", file.name, *arguments], environ)
         self.client = httpx2.Client(base_url=self.url, timeout=PATIENCE, trust_env=False)
         if wait:
             try:

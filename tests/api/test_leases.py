@@ -521,6 +521,20 @@ def test_a_shard_that_cannot_be_asked_fails_its_own_tokens_and_no_others(desk: D
     assert (len(document["failed"]), answer.headers["retry-after"]) == (2, "7")
 
 
+def test_shards_that_fail_alike_are_one_problem_with_the_longest_wait(desk: Desk, gateway: Served) -> None:
+    desk.reset(parallelism=2)
+    desk.put(0, partition=0)
+    desk.put(1, partition=1)
+    found = tokens(receive(gateway))
+    desk.shards[0].trouble = KafkaUnavailable("This shard says so.")
+    desk.shards[1].trouble = KafkaUnavailable("And that one so.", retry_after=7.0)
+    answer = ask(gateway, "ack", {"ackTokens": found})
+    document = refused(answer, 503, "kafka_unavailable")
+    assert document["detail"] == KafkaUnavailable.title
+    assert {each["detail"] for each in document["failed"]} == {"This shard says so.", "And that one so."}
+    assert answer.headers["retry-after"] == "7"
+
+
 def test_what_is_said_gets_to_the_shard_as_it_was_said(desk: Desk, gateway: Served) -> None:
     desk.put(1)
     (one,) = tokens(receive(gateway))

@@ -131,8 +131,9 @@ def _detail(failure: Failure) -> dict[str, Any]:
 
 
 def _common(errors: Sequence[GatewayError]) -> GatewayError:
-    """One error for several of the same code."""
+    """One error for several of the same code; whoever waits as long as it says has waited long enough for all."""
     first = errors[0]
-    return (
-        first if all(error.detail == first.detail for error in errors) else type(first)(retry_after=first.retry_after)
-    )
+    if all(error.detail == first.detail for error in errors):
+        return first
+    waits = [error.retry_after for error in errors if error.retry_after is not None]
+    return type(first)(retry_after=max(waits, default=None))

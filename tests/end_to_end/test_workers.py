@@ -2,11 +2,13 @@
 
 import contextlib
 import http.client
+import json
 import os
 import re
 import select
 import signal
 import socket
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -175,6 +177,77 @@ def test_a_worker_that_was_killed_is_replaced_while_the_others_go_on() -> None:
         crew.sigterm()
         assert crew.ended() == 0
         until_dead(after[0][0], after[1][0])
+
+
+@pytest.mark.broker
+def test_each_worker_hands_out_what_any_of_them_serves_also_after_one_was_killed(
+    broker: Broker, topic: TopicFactory
+) -> None:
+    name = topic(6)
+    subscriptions = {
+        "enabled": True,
+        "peer_secret": "workers prove to each other what they are",
+        "internal_topic_prefix": "_workers",
+        "slots": 6,
+        "session_timeout_seconds": 6,
+    }
+    with Crew(broker.bootstrap, subscriptions=subscriptions) as crew:
+        crew.until(lambda: _slots(crew) == [3, 3], "both to serve shards")
+        with connections(crew.port, 8) as callers:
+            spec = {"topics": [name], "start": "earliest", "parallelism": 6, "delivery": {"type": "pull"}}
+            status, body = ask(callers[0], "PUT", "/v1/subscriptions/all", json.dumps(spec).encode())
+            assert status == 201, body
+            for turn, caller in enumerate(callers):
+                sent = _published(caller, name, range(100 * turn, 100 * turn + 20))
+                assert _received(caller, sent) == sorted(sent)
+        os.kill(crew.workers()[1][0], signal.SIGKILL)
+        with connections(crew.port, 4) as callers:
+            caller = next(caller for caller in callers if _answers(caller))
+            sent = _published(caller, name, range(1_000, 1_020))
+            # What was acked just before the end may come again.
+            assert set(_received(caller, sent)) >= sent
+        crew.sigterm()
+        assert crew.ended() == 0
+
+
+def _answers(caller: http.client.HTTPConnection) -> bool:
+    """Whether it is connected to a worker that lives."""
+    try:
+        return ask(caller, "GET", "/v1/topics")[0] == 200
+    except (OSError, http.client.HTTPException):
+        return False
+
+
+def _slots(crew: Crew) -> list[int]:
+    """How many slots each worker owns."""
+    texts = [internal(port, "/metrics")[1].decode() for _, port in crew.workers().values()]
+    found = [re.search(r"^eventbus_subscription_slots (\S+)$", text, re.MULTILINE) for text in texts]
+    return [int(float(each[1])) for each in found if each is not None]
+
+
+def _published(caller: http.client.HTTPConnection, topic: str, numbers: range) -> set[int]:
+    for number in numbers:
+        assert ask(caller, "POST", f"/v1/topics/{topic}/events", b"%d" % number)[0] == 201
+    return set(numbers)
+
+
+def _received(caller: http.client.HTTPConnection, wanted: set[int]) -> list[int]:
+    """The data of events, received and acked by one caller until all that are wanted were among them; sorted."""
+    data: list[int] = []
+    deadline = time.monotonic() + PATIENCE
+    while not wanted <= set(data):
+        assert time.monotonic() < deadline, f"{len(wanted - set(data))} have not come"
+        status, body = ask(caller, "POST", "/v1/subscriptions/all/receive", b'{"waitSeconds":5}')
+        if status == 503:
+            continue  # a shard whose next owner is not known yet
+        assert status == 200, body
+        events = json.loads(body)["events"]
+        data += [event["data"] for event in events]
+        tokens = json.dumps({"ackTokens": [event["ackToken"] for event in events]}).encode()
+        if events:
+            status, body = ask(caller, "POST", "/v1/subscriptions/all/ack", tokens)
+            assert (status, json.loads(body)) == (200, {"succeeded": len(events), "failed": []})
+    return sorted(data)
 
 
 def test_workers_end_when_their_parent_is_killed() -> None:

@@ -509,6 +509,23 @@ def test_a_redrive_counts_what_comes_back_and_says_how_far(
     play(scenario)
 
 
+def test_dead_letters_in_a_topic_that_was_created_anew_all_come_back(
+    broker: Broker, play: Callable[[Scenario], None], topic: TopicFactory
+) -> None:
+    name = topic(1)
+
+    async def scenario(one: Living) -> None:
+        kept = (await one.lifecycle.put("clinic", "renewed", spec(name))).kept
+        letters = kept.subscription.dead_letter_topic
+        await one.commit(kept.subscription, {(letters, 0): Position(7)})
+        await dead(one, kept.subscription, 2)
+        assert (await one.lifecycle.redrive("clinic", "renewed")).dead_letters == 2
+        broker.delete_topic(letters)
+        assert (await one.lifecycle.redrive("clinic", "renewed")).dead_letters == 0
+
+    play(scenario)
+
+
 @pytest.mark.parametrize(
     "change",
     [

@@ -36,6 +36,8 @@ class Directory:
 
     def __init__(self) -> None:
         self.addresses: dict[int, str] = {}
+        self.waiting = 0
+        """How many wait for a change."""
         self._changed = asyncio.Event()
 
     def say(self, subscription: Subscription, shard: int, address: str) -> None:
@@ -50,7 +52,11 @@ class Directory:
         return address == HERE
 
     async def wait_change(self) -> None:
-        await self._changed.wait()
+        self.waiting += 1
+        try:
+            await self._changed.wait()
+        finally:
+            self.waiting -= 1
 
 
 class Scene:
@@ -277,6 +283,22 @@ def test_an_owner_that_hangs_is_left_as_soon_as_another_one_is_known() -> None:
                 assert await receiving == events([1])
             assert len(shelf.asked) == 1
             await hung.until_waiting(0)
+
+    asyncio.run(run())
+
+
+def test_nothing_waits_for_owners_to_change_when_a_receive_is_over() -> None:
+    async def run() -> None:
+        async with scene(3) as on:
+            shelf, *others = [on.serve_there(shard) for shard in range(3)]
+            for number in range(3):
+                receiving = asyncio.create_task(on.receive(PATIENCE))
+                for each in (shelf, *others):
+                    await each.until_waiting(1)
+                assert on.directory.waiting == 3
+                shelf.put(*events([number]))
+                assert await receiving == events([number])
+                assert on.directory.waiting == 0
 
     asyncio.run(run())
 

@@ -220,6 +220,7 @@ class _Elsewhere:
     async def ready(self, seconds: float) -> bool:
         """See ``ShardCalls``. A replica that hangs does not say that it has lost the shard, but the table does."""
         work = asyncio.ensure_future(self._ready(seconds))
+        change: asyncio.Future[None] | None = None
         try:
             while self._owners.address_of(self._slot) == self._address:
                 change = asyncio.ensure_future(self._owners.wait_change())
@@ -228,7 +229,9 @@ class _Elsewhere:
                 if work.done():
                     return work.result()
         finally:
-            if not work.done():
-                work.cancel()
-                await asyncio.gather(work, return_exceptions=True)
+            # Owners rarely change: what waits for it after its receive would pile up.
+            rest = [work] if change is None else [work, change]
+            for each in rest:
+                each.cancel()
+            await asyncio.gather(*rest, return_exceptions=True)
         raise NotOwner("Another replica serves this part of the subscription by now.")

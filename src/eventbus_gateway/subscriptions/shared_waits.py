@@ -65,13 +65,19 @@ class SharedWaits:
 
         shared = _Shared(asyncio.create_task(run()))
         # Whoever comes after its end begins another one.
-        shared.task.add_done_callback(lambda _: self._forget(key, shared))
+        shared.task.add_done_callback(lambda _: self._ended(key, shared))
         return shared
 
     def _end(self, key: Hashable, shared: _Shared) -> None:
         shared.task.cancel()
         # At once, since whoever comes next must not join what is about to end.
         self._forget(key, shared)
+
+    def _ended(self, key: Hashable, shared: _Shared) -> None:
+        self._forget(key, shared)
+        if not shared.task.cancelled():
+            # Looked at, since everybody who waited may have lost interest at this very moment.
+            shared.task.exception()
 
     def _forget(self, key: Hashable, shared: _Shared) -> None:
         if self._shared.get(key) is shared:

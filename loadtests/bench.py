@@ -5,7 +5,9 @@ the floor again, so that a machine that is slow for a while is slow for both. Th
 
 - ``publish-single`` and ``publish-one-connection``: a bare uvicorn that reads the same requests and answers each with
   a constant, under the same load;
-- ``publish-batch100``: librdkafka in a plain loop, with the very records that the gateway has written.
+- ``publish-batch100``: librdkafka in a plain loop, with the very records that the gateway has written;
+- ``pull-…``: librdkafka in a plain loop that reads and decodes the very records that are pulled;
+- ``patterns-…``: parsing the events.
 
 Every answer must be a success, and Kafka must hold exactly as many records as were answered; else the run fails.
 """
@@ -24,13 +26,17 @@ from tests.broker.distribution import VERSION
 
 from eventbus_gateway.config import describe
 from eventbus_gateway.config import load as load_config
-from loadtests import floor_produce
+from loadtests import floor_produce, patterns
+from loadtests.consuming import NAMES as CONSUMING
+from loadtests.consuming import Consuming
 from loadtests.events import TOPIC
 from loadtests.measuring import BENCHMARKS, FLOOR_TOPIC, PARTITIONS, Failed, Run, gateway_config
 from loadtests.results import Result, table
 
 # Old segments go soon, because a run writes gigabytes; otherwise Kafka's own settings.
 BROKER = {"log.retention.check.interval.ms": "2000"}
+PATTERNS = "patterns"
+NAMES = (*(one.name for one in BENCHMARKS), *CONSUMING, PATTERNS)
 TOPIC_SETTINGS = {"retention.bytes": "33554432", "segment.bytes": "16777216"}
 
 
@@ -58,7 +64,7 @@ def surroundings(folder: Path, bootstrap: str, environ: dict[str, str]) -> dict[
 
 
 @click.command()
-@click.option("--only", type=click.Choice([one.name for one in BENCHMARKS]), multiple=True, help="Can be repeated.")
+@click.option("--only", type=click.Choice(NAMES), multiple=True, help="Can be repeated.")
 @click.option("--seconds", type=click.FloatRange(0.5, 600), default=6.0, show_default=True, help="Of each interval.")
 @click.option("--hot-path", type=click.Choice(["protocol", "asgi"]), help="Of the gateway; its default if left out.")
 @click.option("--output", type=click.Path(dir_okay=False, path_type=Path), default=Path("build/bench.json"))
@@ -79,6 +85,16 @@ def main(only: tuple[str, ...], seconds: float, hot_path: str | None, output: Pa
                     results.append(Run(one, broker, folder, seconds, environ)())
                 except (Failed, RuntimeError) as error:
                     raise click.ClickException(f"{one.name}: {error}") from error
+        consuming = Consuming(broker, folder, seconds / 2, environ)
+        for what in CONSUMING:
+            if not only or what in only:
+                click.echo(f"\n{what}")
+                try:
+                    results.append(consuming(what))
+                except (Failed, RuntimeError) as error:
+                    raise click.ClickException(f"{what}: {error}") from error
+    if not only or PATTERNS in only:
+        results += patterns.measure(seconds / 3)
     output.parent.mkdir(parents=True, exist_ok=True)
     output.write_text(json.dumps([line._asdict() for line in results], indent=2) + "\n")
     click.echo(f"\n{table(results)}\n\nwritten to {output}")

@@ -17,6 +17,7 @@ from typing import NamedTuple, cast
 
 import uvloop
 
+from loadtests.answers import complete_size
 from loadtests.events import publishes
 from loadtests.histogram import Histogram, bucket
 
@@ -120,7 +121,7 @@ class _Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._part:
             data = self._part + data
-        size = self._size or _answer_size(data)
+        size = self._size or complete_size(data)
         if size == 0 or len(data) < size:
             self._part, self._size = data, size
             return
@@ -206,18 +207,6 @@ def main() -> None:
     gc.disable()  # nothing here makes cycles, and a pause would be taken for one of the server
     report = uvloop.run(run(plan, requests))
     json.dump(report._asdict(), sys.stdout)
-
-
-def _answer_size(data: bytes) -> int:
-    """Bytes of an answer with ``Content-Length``; 0 while its headers are incomplete."""
-    end = data.find(b"\r\n\r\n")
-    if end < 0:
-        return 0
-    head = data[:end].lower()
-    at = head.find(b"\r\ncontent-length:")
-    if at < 0:
-        raise RuntimeError("the answer has no Content-Length")
-    return end + 4 + int(head[at + 17 :].split(b"\r\n", 1)[0])
 
 
 async def _idle_or_after(loop: _Loop, seconds: float) -> None:

@@ -113,10 +113,10 @@ class Run:
             yield from self._in_turns(lambda: self._gateway(served), lambda: self._record_floor(records))
 
     def _in_turns(self, measured: Callable[[], Interval], floor: Callable[[], Interval]) -> Iterator[Interval]:
-        yield _shown(floor())
+        yield shown(floor())
         for _ in range(_ROUNDS):
-            yield _shown(measured())
-            yield _shown(floor())
+            yield shown(measured())
+            yield shown(floor())
 
     def _gateway(self, served: Served) -> Interval:
         report = self._load(served, self._benchmark.success)
@@ -171,8 +171,15 @@ def checked(report: Report, success: str) -> Report:
     return report
 
 
-def gateway_config(bootstrap: str, ports: tuple[int, int]) -> str:
-    """The gateway's configuration: what has to be set, and every bound and feature as it is by default."""
+def gateway_config(bootstrap: str, ports: tuple[int, int], topic: str = TOPIC, schemas: Path = SCHEMAS) -> str:
+    """The gateway's configuration: what has to be set, and every bound and feature as it is by default.
+
+    Args:
+        bootstrap: brokers.
+        ports: public and internal port.
+        topic: where events are published.
+        schemas: folder with its schema.
+    """
     return f"""
 [http]
 port = {ports[0]}
@@ -181,15 +188,16 @@ internal_port = {ports[1]}
 bootstrap_servers = "{bootstrap}"
 [registry]
 kind = "folder"
-folder = {json.dumps(str(SCHEMAS))}
+folder = {json.dumps(str(schemas))}
 [auth]
 mode = "anonymous"
-[topics.{TOPIC}]
+[topics."{topic}"]
 key = "{KEY}"
 """
 
 
-def _shown(interval: Interval) -> Interval:
+def shown(interval: Interval) -> Interval:
+    """Print an interval, and give it back."""
     line = (
         f"  {interval.what:<8}{interval.events_per_second:>10,.0f}/s"
         f"{interval.cpu_us_per_event:>9.2f} µs CPU{interval.cpu_seconds / interval.seconds:>8.0%} of a core"

@@ -81,15 +81,24 @@ def floor_server(body: bytes) -> Iterator[Served]:
 
 def load(plan: Plan) -> Report:
     """Make the load of a plan from a process of its own."""
-    return Report(**_call("loadtests.load", json.dumps(plan._asdict())))
+    return Report(**call("loadtests.load", json.dumps(plan._asdict())))
 
 
 def produce(plan: str) -> floor_produce.Report:
     """Run the plain produce loop in a process of its own."""
-    return floor_produce.Report(**_call("loadtests.floor_produce", plan))
+    return floor_produce.Report(**call("loadtests.floor_produce", plan))
 
 
-def _call(module: str, given: str) -> dict[str, Any]:
+def call(module: str, given: str) -> dict[str, Any]:
+    """Run one of our programs in a process of its own.
+
+    Args:
+        module: its name.
+        given: its standard input.
+
+    Returns:
+        The JSON that it writes.
+    """
     done = subprocess.run(
         [sys.executable, "-m", module],
         input=given,

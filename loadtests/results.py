@@ -42,7 +42,7 @@ class Result(NamedTuple):
         name: which benchmark.
         events_per_second: events stored per second.
         cpu_us_per_event: CPU microseconds of the gateway's process per stored event.
-        floor_us: CPU microseconds that the floor needs for the same.
+        floor_us: CPU microseconds that the floor needs for the same; None where nothing is measured beside.
         ratio: how many times the floor that is.
         p50_ms: median duration of a request.
         p99_ms: duration that 99 of 100 requests do not exceed.
@@ -52,8 +52,8 @@ class Result(NamedTuple):
     name: str
     events_per_second: float
     cpu_us_per_event: float
-    floor_us: float
-    ratio: float
+    floor_us: float | None
+    ratio: float | None
     p50_ms: float
     p99_ms: float
     rss_mib: float
@@ -68,14 +68,14 @@ def result(name: str, intervals: Sequence[Interval], rss_mib: float) -> Result:
     gateway = [interval for interval in intervals if interval.what == "gateway"]
     floors = [interval for interval in intervals if interval.what == "floor"]
     cost = fmean(interval.cpu_us_per_event for interval in gateway)
-    floor = fmean(interval.cpu_us_per_event for interval in floors)
+    floor = fmean(interval.cpu_us_per_event for interval in floors) if floors else None
     latencies = merged(interval.latencies for interval in gateway)
     return Result(
         name,
         round(fmean(interval.events_per_second for interval in gateway), 1),
         round(cost, 3),
-        round(floor, 3),
-        round(cost / floor, 3),
+        None if floor is None else round(floor, 3),
+        None if floor is None else round(cost / floor, 3),
         round(latencies.percentile(0.5) / 1_000, 3),
         round(latencies.percentile(0.99) / 1_000, 3),
         round(rss_mib, 1),
@@ -90,8 +90,8 @@ def table(results: Iterable[Result]) -> str:
             line.name,
             f"{line.events_per_second:,.0f}",
             f"{line.cpu_us_per_event:.1f}",
-            f"{line.floor_us:.1f}",
-            f"{line.ratio:.2f}",
+            "" if line.floor_us is None else f"{line.floor_us:.1f}",
+            "" if line.ratio is None else f"{line.ratio:.2f}",
             f"{line.p50_ms:.3f}",
             f"{line.p99_ms:.3f}",
             f"{line.rss_mib:.0f}",

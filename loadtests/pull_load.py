@@ -1,0 +1,202 @@
+"""Clients that pull a subscription to its end: each receives up to so many events, acks them and receives again.
+
+It runs in a process of its own (``python -m loadtests.pull_load``: a plan as JSON on standard input, a report on
+standard output). Every event must come exactly once, for the first time, and every ack must succeed.
+"""
+
+import asyncio
+import json
+import re
+import sys
+import time
+from typing import NamedTuple, cast
+
+import uvloop
+
+from loadtests.answers import body_of, complete_size
+from loadtests.histogram import bucket
+from loadtests.load import cpu_seconds
+
+_TOKENS = re.compile(rb'"ackToken":"([^"]+)"')
+_PLACES = re.compile(rb'"partition":(\d+),"offset":(\d+)')
+_FIRST = b'"deliveryCount":1}'
+_GIVE_UP_SECONDS = 60.0
+
+
+class Plan(NamedTuple):
+    """What to pull.
+
+    Args:
+        port: where the gateway listens, on the loopback address.
+        pid: its process, whose CPU time is read.
+        subscription: name of the subscription.
+        connections: clients at the same time.
+        events_per_request: events asked for at once.
+        events: how many there are.
+    """
+
+    port: int
+    pid: int
+    subscription: str
+    connections: int
+    events_per_request: int
+    events: int
+
+
+class Report(NamedTuple):
+    """What came.
+
+    Args:
+        events: different events that were received and acked.
+        repeated: events that came more than once, or were said to.
+        failures: answers that were no success, by their status line and first bytes.
+        seconds: from the first request to the last answer.
+        server_cpu_seconds: CPU time of the gateway's process meanwhile.
+        latencies: count of receives by bucket of their duration.
+    """
+
+    events: int
+    repeated: int
+    failures: list[str]
+    seconds: float
+    server_cpu_seconds: float
+    latencies: dict[int, int]
+
+
+class _Pull:
+    """What all clients share."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.places: set[tuple[bytes, bytes]] = set()
+        self.acked = 0
+        self.repeated = 0
+        self.failures: list[str] = []
+        self.latencies: dict[int, int] = {}
+        self.done = asyncio.Event()
+
+    def take(self, body: bytes) -> list[bytes]:
+        """The tokens of the events in an answer."""
+        places, tokens = _PLACES.findall(body), _TOKENS.findall(body)
+        before = len(self.places)
+        self.places.update(places)
+        self.repeated += len(places) - (len(self.places) - before) + len(tokens) - body.count(_FIRST)
+        return tokens
+
+    def fail(self, data: bytes) -> None:
+        """Something was not answered as it should."""
+        self.failures.append(data[:300].decode("latin-1"))
+        self.done.set()
+
+    def acks(self, count: int) -> None:
+        """So many events are done with."""
+        self.acked += count
+        if self.acked >= self.plan.events:
+            self.done.set()
+
+
+class _Client(asyncio.Protocol):
+    """One client: at most one request under way."""
+
+    def __init__(self, pull: _Pull) -> None:
+        self._pull = pull
+        ask = json.dumps({"maxEvents": pull.plan.events_per_request, "waitSeconds": 1}).encode()
+        self._receive = _request(pull.plan.subscription, "receive", ask)
+        self._transport: asyncio.Transport | None = None
+        self._data = b""
+        self._acking = 0
+        self._sent = 0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        self.receive()
+
+    def receive(self) -> None:
+        """Ask for events."""
+        self._acking = 0
+        self._sent = time.perf_counter_ns()
+        self._write(self._receive)
+
+    def data_received(self, data: bytes) -> None:
+        self._data += data
+        size = complete_size(self._data)
+        if not size or len(self._data) < size:
+            return
+        answer, self._data = self._data, b""
+        if answer[9:12] != b"200" or (self._acking and b'"failed":[]' not in answer):
+            self._pull.fail(answer)
+            return
+        if self._acking:
+            self._pull.acks(self._acking)
+            self.receive()
+            return
+        took = bucket((time.perf_counter_ns() - self._sent) // 1_000)
+        self._pull.latencies[took] = self._pull.latencies.get(took, 0) + 1
+        tokens = self._pull.take(body_of(answer))
+        if tokens:
+            self._acking = len(tokens)
+            body = b'{"ackTokens":["%s"]}' % b'","'.join(tokens)
+            self._write(_request(self._pull.plan.subscription, "ack", body))
+        elif not self._pull.done.is_set():
+            self.receive()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if not self._pull.done.is_set():
+            self._pull.fail(b"a connection was closed")
+
+    def close(self) -> None:
+        """Close the connection."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def _write(self, data: bytes) -> None:
+        if self._transport is not None:
+            self._transport.write(data)
+
+
+async def run(plan: Plan) -> Report:
+    """Pull a subscription to its end.
+
+    Args:
+        plan: what to pull.
+
+    Raises:
+        OSError: the gateway refuses connections.
+    """
+    loop = asyncio.get_running_loop()
+    pull = _Pull(plan)
+    cpu, start = cpu_seconds(plan.pid), time.perf_counter()
+    clients = [_Client(pull) for _ in range(plan.connections)]
+    for client in clients:
+        await loop.create_connection(lambda client=client: client, "127.0.0.1", plan.port)  # type: ignore[misc]
+    try:
+        async with asyncio.timeout(_GIVE_UP_SECONDS):
+            await pull.done.wait()
+    except TimeoutError:
+        pull.failures.append(f"after {_GIVE_UP_SECONDS:g} s only {pull.acked} events were acked")
+    seconds, cpu = time.perf_counter() - start, cpu_seconds(plan.pid) - cpu
+    for client in clients:
+        client.close()
+    return Report(len(pull.places), pull.repeated, pull.failures, seconds, cpu, pull.latencies)
+
+
+def _request(subscription: str, action: str, body: bytes) -> bytes:
+    head = (
+        f"POST /v1/subscriptions/{subscription}/{action} HTTP/1.1\r\n"
+        "host: gateway.example\r\n"
+        "user-agent: loadtests\r\n"
+        "accept: application/json\r\n"
+        "content-type: application/json\r\n"
+        f"content-length: {len(body)}\r\n\r\n"
+    )
+    return head.encode() + body
+
+
+def main() -> None:
+    """Read a plan, carry it out, write the report."""
+    plan = Plan(**json.load(sys.stdin))
+    json.dump(uvloop.run(run(plan))._asdict(), sys.stdout)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,74 @@
+"""The benchmarks of consuming count every event, and fail where one is missing."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from loadtests.answers import body_of, complete_size
+from loadtests.consuming import NAMES, Consuming
+from tests.broker import Broker
+
+from loadtests import pull_load
+
+ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 13\r\n\r\n"
+
+
+@pytest.mark.broker
+@pytest.mark.parametrize("name", NAMES)
+def test_each_benchmark_runs_to_its_end_on_a_real_broker(name: str, tmp_path: Path) -> None:
+    with Broker() as broker:
+        found = Consuming(broker, tmp_path, 0.5, {})(name)
+    assert found.name == name
+    assert found.cpu_us_per_event > 0
+    assert found.p99_ms >= found.p50_ms > 0
+    assert (found.ratio is None) is (name == "longpoll-latency")
+
+
+def pulled(bodies: list[bytes], events: int) -> pull_load.Report:
+    """What one client makes of a server that answers with these bodies, one after the other."""
+
+    async def go() -> pull_load.Report:
+        rest = iter(bodies)
+
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            while data := await reader.read(65_536):
+                body = b'{"succeeded":1,"failed":[]}' if b"/ack " in data else next(rest, None)
+                if body is None:
+                    break
+                writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body))
+            writer.close()
+
+        async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+            port = server.sockets[0].getsockname()[1]
+            return await pull_load.run(pull_load.Plan(port, 1, "care", 1, 10, events))
+
+    return asyncio.run(go())
+
+
+def event(offset: int, count: int = 1) -> bytes:
+    return b'{"partition":0,"offset":%d,"ackToken":"t%d","deliveryCount":%d}' % (offset, offset, count)
+
+
+def test_every_event_that_was_acked_counts() -> None:
+    report = pulled(
+        [b'{"events":[%b,%b]}' % (event(1), event(2)), b'{"events":[]}', b'{"events":[%b]}' % event(3)], 3
+    )
+    assert (report.events, report.repeated, report.failures) == (3, 0, [])
+    assert sum(report.latencies.values()) == 3
+
+
+def test_an_event_that_comes_twice_is_told() -> None:
+    assert pulled([b'{"events":[%b,%b]}' % (event(1), event(1))], 2).repeated == 1
+    assert pulled([b'{"events":[%b]}' % event(1, count=2)], 1).repeated == 1
+
+
+def test_a_connection_that_ends_too_early_is_a_failure() -> None:
+    assert pulled([b'{"events":[%b]}' % event(1)], 2).failures
+
+
+def test_an_answer_is_complete_when_all_of_its_body_is_there() -> None:
+    assert complete_size(ANSWER[:-1]) == 0
+    assert complete_size(ANSWER) == len(ANSWER) + 13
+    assert body_of(ANSWER + b"thirteen byte") == b"thirteen byte"
+    with pytest.raises(RuntimeError):
+        complete_size(b"HTTP/1.1 200 OK\r\n\r\n")

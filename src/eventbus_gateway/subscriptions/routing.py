@@ -230,7 +230,7 @@ class _Elsewhere:
                     return work.result()
         finally:
             # Owners rarely change: what waits for it after its receive would pile up.
-            rest = [work] if change is None else [work, change]
+            rest: list[asyncio.Future[Any]] = [work] if change is None else [work, change]
             for each in rest:
                 each.cancel()
             await asyncio.gather(*rest, return_exceptions=True)

@@ -6,7 +6,7 @@ from typing import Any
 from eventbus_gateway.errors import CorruptRecord, Fault, InternalError, InvalidEvent
 from eventbus_gateway.schemas.codec.decoder import DAMAGES, MAX_WEIGHTLESS_ITEMS, Decoder
 from eventbus_gateway.schemas.codec.defaults import Defaults
-from eventbus_gateway.schemas.codec.encoder import REFUSALS, Encoder
+from eventbus_gateway.schemas.codec.encoder import Encoder
 from eventbus_gateway.schemas.codec.explain import MAX_FAULTS, Explanation
 from eventbus_gateway.schemas.codec.parse import parse
 from eventbus_gateway.schemas.codec.schema import Dialect, Node, Record, Union, Unknown, children, tag_of
@@ -28,9 +28,10 @@ class Codec:
 
     Attributes:
         name: full name of the top-level type.
+        encode: the Avro form of an event, after the prefix; raises InvalidEvent with every fault, up to a bound.
     """
 
-    __slots__ = ("_decode", "_encode", "_prefix", "_top", "_unions", "_unknown", "name")
+    __slots__ = ("_decode", "_prefix", "_top", "_unions", "_unknown", "encode", "name")
 
     def __init__(self, top: Node, prefix: bytes, dialect: Dialect, unknown: Unknown) -> None:
         shape = Shape(top)
@@ -43,24 +44,11 @@ class Codec:
             for union in _unions(top, shape.records)
         }
         self._prefix = len(prefix)
-        self._encode = Encoder(self._unions, unknown).compiled(top, prefix)
+        # Not a method: the call in between would cost as much as a field.
+        self.encode = Encoder(self._unions, unknown).compiled(top, prefix, self._refusal)
         if shape.weightless_items:
-            self._encode = self._within_weightless(self._encode)
+            self.encode = self._within_weightless(self.encode)
         self._decode = Decoder(shape, self._unions).compiled(top)
-
-    def encode(self, value: Any) -> bytes:
-        """The Avro form of an event, after the prefix.
-
-        Args:
-            value: the event's data as parsed JSON.
-
-        Raises:
-            InvalidEvent: it does not fit; with every fault, up to a bound.
-        """
-        try:
-            return self._encode(value)
-        except REFUSALS:
-            raise self._refusal(value) from None
 
     def decode(self, data: bytes, start: int = 0) -> Any:
         """The JSON form of a record.

@@ -18,9 +18,8 @@ from eventbus_gateway.schemas.codec.source import Source, joined
 from eventbus_gateway.schemas.codec.unions import Bare, Tagged
 from eventbus_gateway.schemas.codec.wire import Misfit
 
-REFUSALS = (Misfit, KeyError, TypeError, AttributeError, UnicodeEncodeError)
-"""What the generated function raises for a value that does not fit."""
-
+# What the generated text raises for a value that does not fit.
+_REFUSALS = (Misfit, KeyError, TypeError, AttributeError, ValueError)
 _END = b"\0"
 _MAX_INDENT = 8
 _MAX_INLINE_BRANCHES = 8
@@ -62,13 +61,21 @@ class Encoder:
         self._pending: list[tuple[Node, str]] = []
         self._tables: list[tuple[Union, list[Callable[..., Any]]]] = []
 
-    def compiled(self, top: Node, prefix: bytes) -> Callable[[Any], bytes]:
-        """The function that encodes a value of a type, after some constant bytes."""
+    def compiled(self, top: Node, prefix: bytes, refusal: Callable[[Any], Exception]) -> Callable[[Any], bytes]:
+        """The function that encodes a value of a type, after some constant bytes.
+
+        Args:
+            top: the type.
+            prefix: the constant bytes.
+            refusal: what is raised for a value that does not fit.
+        """
         source = self._source
         source.line(0, "def encode(x):")
         source.line(1, "d = 0")
-        parts = self._emit(top, "x", b"", _Place())
-        source.line(1, "return " + joined(([source.constant(prefix)] if prefix else []) + parts))
+        source.line(1, "try:")
+        parts = self._emit(top, "x", b"", _Place(2))
+        source.line(2, "return " + joined(([source.constant(prefix)] if prefix else []) + parts))
+        source.line(1, f"except {source.bind('R', _REFUSALS)}: raise {source.bind('R', refusal)}(x) from None")
         while self._pending:
             self._write(*self._pending.pop())
         names = source.compiled()
@@ -263,7 +270,7 @@ def _settled(union: Union, choice: Bare | Tagged, x: str) -> list[tuple[int, str
             settled.insert(0, (index, f"{x} is None"))
         elif len(candidates) == 1:
             settled.append((index, f"{x}.__class__ is {kind.__name__}"))
-        elif isinstance(branch, Leaf) and branch.inline and branch.kind in RANGES:
+        elif isinstance(branch, Leaf) and branch.inline and not branch.per_second and branch.kind in RANGES:
             low, high = RANGES[branch.kind]
             settled.append((index, f"{x}.__class__ is int and {low} <= {x} <= {high}"))
     if choice.sole_object is not None:

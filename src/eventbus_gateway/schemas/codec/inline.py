@@ -4,9 +4,10 @@ Each function appends lines that check the value in a variable, and gives the na
 """
 
 import struct
+from datetime import datetime
 from typing import Any
 
-from eventbus_gateway.schemas.codec import wire
+from eventbus_gateway.schemas.codec import times, wire
 from eventbus_gateway.schemas.codec.schema import Leaf
 from eventbus_gateway.schemas.codec.source import Source
 from eventbus_gateway.schemas.codec.wire import Misfit
@@ -19,6 +20,8 @@ BOUND: dict[str, Any] = {
     "SMALL": wire.SMALL,
     "long_bytes": wire.long_bytes,
     "int_bytes": wire.int_bytes,
+    "EPOCH": times.EPOCH,
+    "moment": datetime.fromisoformat,
     "pack_double": struct.Struct("<d").pack,
     "pack_float": struct.Struct("<f").pack,
 }
@@ -42,6 +45,8 @@ def written(source: Source, leaf: Leaf, x: str, lead: bytes, indent: int) -> lis
     """
     if leaf.form:
         return _formed(source, leaf, x, lead, indent)
+    if leaf.per_second:
+        return _moment(source, leaf, x, lead, indent)
     if leaf.kind == "string":
         return string(source, x, lead, indent)
     if leaf.kind in ("null", "boolean", "enum"):
@@ -67,6 +72,17 @@ def _formed(source: Source, leaf: Leaf, x: str, lead: bytes, indent: int) -> lis
     source.line(indent, f"{e} = {x}.encode()")
     source.line(indent, f"if {e}.translate(HEX_FORM) != {source.constant(leaf.form)}: raise Misfit")
     return [source.constant(lead + wire.long_bytes(len(leaf.form))), e]
+
+
+def _moment(source: Source, leaf: Leaf, x: str, lead: bytes, indent: int) -> list[str]:
+    """Timestamps; those of whole seconds in UTC need no call of ours but for their bytes."""
+    t, v = source.fresh("t"), source.fresh("v")
+    # With dashes, T, colons and Z in these places, fromisoformat has only one form left to accept.
+    source.line(indent, f'if {x}.__class__ is str and {x}[4::3] == "--T::Z" and len({x}) == 20:')
+    source.line(indent + 1, f"{t} = moment({x}) - EPOCH")
+    source.line(indent + 1, f"{v} = long_bytes(({t}.days * 86400 + {t}.seconds) * {leaf.per_second})")
+    source.line(indent, f"else: {v} = {source.bind('P', leaf.pack)}({x})")
+    return ([source.constant(lead)] if lead else []) + [v]
 
 
 def _listed(source: Source, leaf: Leaf, x: str, lead: bytes, indent: int) -> list[str]:

@@ -65,7 +65,8 @@ def _temporal(leaf: Leaf, logical: str) -> Leaf:
     offset = "without" if local else "with"
     form = f"a {prefix.replace('-', ' ')} (ISO 8601 {offset} offset, or {unit})"
     read = times.moment_reader(places, local=local)
-    return _dated(leaf, form, read, times.moment_writer(places, suffix="" if local else "Z"))
+    dated = _dated(leaf, form, read, times.moment_writer(places, suffix="" if local else "Z"))
+    return dated if local else replace(dated, inline=True, per_second=10**places)
 
 
 def _dated(leaf: Leaf, expected: str, read: Callable[[str], int | None], show: Callable[[int], str | int]) -> Leaf:

@@ -13,7 +13,7 @@ from datetime import UTC, date, datetime
 from functools import lru_cache
 
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - naive on purpose: offsets are subtracted as seconds, which is cheaper
-_EPOCH_UTC = datetime(1970, 1, 1, tzinfo=UTC)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
 _MIN_DAY, _MAX_DAY = date.min.toordinal() - _EPOCH_DAY, date.max.toordinal() - _EPOCH_DAY
 _DAY_SECONDS = 86_400
@@ -108,7 +108,7 @@ def moment_reader(places: int, *, local: bool) -> Callable[[str], int | None]:
         try:
             # With dashes, T, colons and Z in these places, fromisoformat has only one form left to accept.
             if not local and text[4::3] == "--T::Z" and len(text) == 20:
-                distance = datetime.fromisoformat(text) - _EPOCH_UTC
+                distance = datetime.fromisoformat(text) - EPOCH
                 return (distance.days * _DAY_SECONDS + distance.seconds) * scale
             return general(text)
         except ValueError:

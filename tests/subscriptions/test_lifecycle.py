@@ -1,7 +1,7 @@
 """Subscriptions created, changed, sought, redriven and deleted, with their positions on a real broker."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 import pytest
 from tests.broker import Broker
@@ -23,7 +23,9 @@ from eventbus_gateway.errors import (
 from eventbus_gateway.kafka.partitions import Partition, Position
 from eventbus_gateway.kafka.records import Record, Stored
 from eventbus_gateway.subscriptions.control import SeekTarget
+from eventbus_gateway.subscriptions.dead_letter_topics import DeadLetterTopics
 from eventbus_gateway.subscriptions.lifecycle import Lifecycle
+from eventbus_gateway.subscriptions.places import Places
 from eventbus_gateway.subscriptions.resource import Subscription
 from eventbus_gateway.subscriptions.settings import SubscriptionSettings
 
@@ -100,24 +102,43 @@ def test_a_subscription_begins_in_every_partition_where_it_was_told_to(
     play(scenario)
 
 
+class Noting(Places):
+    """Places that remember which groups have their positions."""
+
+    def __init__(self, one: Living) -> None:
+        super().__init__(one.positions, one.cluster, one.settings.group_prefix)
+        self.groups: list[str] = []
+
+    async def commit(self, subscription: Subscription, positions: Mapping[Partition, Position]) -> None:
+        await super().commit(subscription, positions)
+        self.groups.append(subscription.group("g"))
+
+
 def test_its_positions_are_there_before_anybody_hears_of_it(
-    broker: Broker, play: Callable[[Scenario], None], topic: TopicFactory
+    play: Callable[[Scenario], None], topic: TopicFactory
 ) -> None:
-    name = topic(1)
-    write(broker.bootstrap, name, 4)
+    name, added = topic(1), topic(1)
 
     async def scenario(one: Living) -> None:
-        found: list[asyncio.Task[dict[Partition, Position]]] = []
+        places = Noting(one)
+        letters = DeadLetterTopics(one.topics, one.settings)
+        lifecycle = Lifecycle(one.store, places, letters, one.retired)
+        heard: list[tuple[str, list[str]]] = []
 
         def hear(before: Subscription | None, after: Subscription | None) -> None:
             assert after is not None
-            found.append(asyncio.create_task(one.committed(after, (name, 0))))
+            heard.append((after.group("g"), [*places.groups]))
 
         one.store.on_change(hear)
-        kept = (await one.lifecycle.put("clinic", "board", spec(name))).kept
-        await one.lifecycle.seek("clinic", "board", SeekTarget(to="earliest"))
-        assert [offsets(each)[name, 0] for each in await asyncio.gather(*found)] == [4, 0]
-        assert kept.subscription.control.group is None
+        await lifecycle.put("clinic", "board", spec(name))
+        await lifecycle.seek("clinic", "board", SeekTarget(to="earliest"))
+        await lifecycle.put("clinic", "board", spec(name, added))
+        await lifecycle.pause("clinic", "board", True)
+        await lifecycle.put("clinic", "board", spec(name, added, parallelism=2))
+        assert len(heard) == 5
+        assert len({group for group, _ in heard}) == 4
+        for group, committed in heard:
+            assert group in committed
 
     play(scenario)
 

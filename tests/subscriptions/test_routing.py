@@ -238,6 +238,18 @@ def test_an_owner_that_is_not_known_yet_is_waited_for_even_without_a_wait() -> N
     asyncio.run(run())
 
 
+def test_an_owner_that_was_found_late_and_has_nothing_gives_an_empty_answer() -> None:
+    async def run() -> None:
+        async with scene(2) as on:
+            on.serve_here(0)
+            receiving = asyncio.create_task(on.receive(0.0))
+            await asyncio.wait([receiving], timeout=0.05)
+            on.serve_there(1)
+            assert await receiving == []
+
+    asyncio.run(run())
+
+
 def test_a_shard_that_this_process_still_opens_is_waited_for() -> None:
     async def run() -> None:
         async with scene(1) as on:

@@ -85,7 +85,7 @@ peer_secret = "{secrets.token_hex(32)}"
         floor = floor_consume.Plan(self._broker.bootstrap, topic, PARTITIONS, events, schema)
         yield shown(_floor(floor))
         for number in range(_ROUNDS):
-            name = f"bench-{number}"
+            name = f"{topic}-{number}"
             request(served, "PUT", f"/v1/subscriptions/{name}", {"topics": [topic], "start": "earliest"})
             # The first receive waits until the subscription is served; what it leases comes again at once.
             first = request(served, "POST", f"/v1/subscriptions/{name}/receive", {"maxEvents": 1, "waitSeconds": 20})

@@ -29,7 +29,7 @@ from eventbus_gateway.api.server import Server, address_of, listen
 from eventbus_gateway.api.settle import Settle
 from eventbus_gateway.api.subscription_status import Status
 from eventbus_gateway.api.subscriptions import Subscriptions
-from eventbus_gateway.api.table import SubscriptionHandlers, internal_routes, lease_routes, public_routes
+from eventbus_gateway.api.table import SubscriptionHandlers, internal_routes, public_routes
 from eventbus_gateway.api.topics import Topics
 from eventbus_gateway.auth.limits import EventLimits
 from eventbus_gateway.auth.policy import Policy, policy
@@ -221,7 +221,6 @@ class App:
         served = self._registry if self._embedded is not None else None
         subscriptions = SubscriptionHandlers() if replica is None else self._subscription_handlers(replica, allowed)
         routes = public_routes(publish, self._read, self._topics, self._schemas, allowed, served, subscriptions)
-        routes += lease_routes(subscriptions.receive, subscriptions.settle, subscriptions.status)
         log = self._access_log if config.http.access_log else None
         return Gateway(Router(routes), authenticator(config.auth), allowed, self.metrics, log)
 

@@ -15,9 +15,8 @@ ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 13\r\n\r\n"
 
 @pytest.mark.broker
 @pytest.mark.parametrize("name", NAMES)
-def test_each_benchmark_runs_to_its_end_on_a_real_broker(name: str, tmp_path: Path) -> None:
-    with Broker() as broker:
-        found = Consuming(broker, tmp_path, 0.5, {})(name)
+def test_each_benchmark_runs_to_its_end_on_a_real_broker(name: str, tmp_path: Path, broker: Broker) -> None:
+    found = Consuming(broker, tmp_path, 0.5, {})(name)
     assert found.name == name
     assert found.cpu_us_per_event > 0
     assert found.p99_ms >= found.p50_ms > 0

@@ -11,6 +11,7 @@ from eventbus_gateway.errors import CorruptRecord, RegistryUnavailable, SchemaMi
 from eventbus_gateway.kafka.consumed import Consumed
 from eventbus_gateway.subscriptions.intake import Intake
 from eventbus_gateway.subscriptions.leased import Order
+from eventbus_gateway.subscriptions.letters import LetterTopic
 from eventbus_gateway.subscriptions.matchings import Matchings
 from eventbus_gateway.subscriptions.outgoing import Form, Opened, Outgoing
 from eventbus_gateway.subscriptions.patterns import Pattern, compile_filter
@@ -88,7 +89,7 @@ class Bench:
             self.supply,
             wanted(compiled),
             lambda _: outgoing,
-            LETTERS,
+            LetterTopic(LETTERS, "team.care", frozenset({"visits"})),
             lambda: None,
             lambda *place: self.restarts.append(place),
         )
@@ -110,6 +111,14 @@ def wanted(pattern: Pattern | None) -> Callable[[Opened], bool] | None:
 def record(offset: int, data: Any = None, schema: int = 1, topic: str = "visits") -> Consumed:
     value = b"\0" + schema.to_bytes(4, "big") + json.dumps(data).encode()
     return Consumed(topic, 0, offset, 1_700_000_000_000, b"k", value, [])
+
+
+def dead(offset: int, subscription: bytes = b"team.care", origin: bytes = b"visits") -> Consumed:
+    headers: list[tuple[str, bytes | None]] = [
+        ("eventbus-subscription", subscription),
+        ("eventbus-origin-topic", origin),
+    ]
+    return record(offset, topic=LETTERS)._replace(headers=headers)
 
 
 def records(start: int, stop: int) -> Sequence[Consumed]:
@@ -188,13 +197,26 @@ def test_dead_letters_are_taken_up_to_what_was_asked_for() -> None:
     async def go() -> None:
         bench = Bench({"data": {"n": ["none of them"]}})
         bench.supply.add(LETTERS, 0, 0, None)
-        letters = [record(offset, {"n": offset}, topic=LETTERS) for offset in range(4)]
+        letters = [dead(offset) for offset in range(4)]
         assert not bench.intake.take(LETTERS, 0, letters, 4)
         assert bench.offsets() == []
         bench.intake.allow_letters({0: 2})
         assert not bench.intake.take(LETTERS, 0, letters, 4)
         assert bench.offsets() == [0, 1]
         assert bench.supply.position(LETTERS, 0) == 2
+
+    asyncio.run(go())
+
+
+def test_only_dead_letters_of_the_subscription_and_of_what_it_reads_come_back() -> None:
+    async def go() -> None:
+        bench = Bench()
+        bench.supply.add(LETTERS, 0, 0, None)
+        bench.intake.allow_letters({0: 4})
+        foreign = [dead(0, subscription=b"other.care"), dead(1, origin=b"payroll"), record(2, topic=LETTERS), dead(3)]
+        assert bench.intake.take(LETTERS, 0, foreign, 4)
+        assert bench.offsets() == [3]
+        assert bench.supply.position(LETTERS, 0) == 4
 
     asyncio.run(go())
 

@@ -121,7 +121,7 @@ def test_nothing_is_done_without_ownership(broker: Broker, topic: TopicFactory) 
         await shard.close()
         assert await below.committed(care, (name, 0)) == {}
 
-    run(broker, scenario)
+    run(broker, scenario, commit_interval_seconds=60)
 
 
 def test_a_lease_that_ends_has_its_event_handed_out_again(broker: Broker, topic: TopicFactory) -> None:

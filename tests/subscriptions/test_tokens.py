@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from eventbus_gateway.subscriptions.tokens import Reference, parse, prefix, token
+from eventbus_gateway.subscriptions.tokens import Reference, parse, parse_all, prefix, token
 
 REFERENCES = st.builds(
     Reference,
@@ -76,3 +76,27 @@ def test_a_token_has_one_spelling(url_safe: str, plain: str) -> None:
 @given(REFERENCES, st.integers(0, 39))
 def test_a_shortened_token_is_none(reference: Reference, length: int) -> None:
     assert parse(text_of(reference)[:length]) is None
+
+
+@given(
+    st.lists(
+        st.one_of(
+            REFERENCES.map(text_of),
+            st.text(max_size=50),
+            st.binary(min_size=30, max_size=30).map(lambda raw: base64.urlsafe_b64encode(raw).decode()),
+            st.text(alphabet=sorted(URL_SAFE | set("+/=")), min_size=40, max_size=40),
+        )
+    )
+)
+@example([])
+@example(["\ud800" * 40, text_of(Reference(0, 1, 0, 0, 0, 1))])
+@example(["AAEA" * 6 + "=" * 16, "AAEA" * 6 + "A" * 16])
+@example(["AAEA" * 6 + "A" * 15, "AAEA" * 6 + "A" * 17])
+def test_many_tokens_are_understood_as_each_of_them_is(texts: list[str]) -> None:
+    assert parse_all(texts) == [parse(text) for text in texts]
+
+
+@given(st.lists(REFERENCES, max_size=20), st.integers(0, 2**64 - 1))
+def test_many_tokens_of_one_state_give_their_references_back(references: list[Reference], acquisition: int) -> None:
+    together = [reference._replace(shard=1, acquisition=acquisition, topic=0) for reference in references]
+    assert parse_all([text_of(reference) for reference in together]) == together

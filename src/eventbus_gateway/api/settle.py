@@ -13,8 +13,9 @@ from eventbus_gateway.errors import GatewayError, InvalidAckToken, LeaseLost
 from eventbus_gateway.subscriptions.calls import Settling, Verb
 from eventbus_gateway.subscriptions.leased import Outcome
 from eventbus_gateway.subscriptions.settings import SubscriptionSettings
-from eventbus_gateway.subscriptions.tokens import Reference, parse
+from eventbus_gateway.subscriptions.tokens import parse_all
 
+_OK = Outcome.OK
 _NO_TOKEN = InvalidAckToken("This is no ack token.")
 _REASONS: Mapping[Outcome, GatewayError] = {
     Outcome.STALE: LeaseLost("The event was handed out again, or the subscription has changed or moved since."),
@@ -78,20 +79,14 @@ class Settle:
 
     async def _settle(self, request: Request, tokens: Sequence[str], settling: Settling) -> Answer:
         subscription = await self._own(request)
-        known: list[tuple[int, Reference]] = []
-        failures: list[Failure] = []
-        for index, token in enumerate(tokens):
-            reference = parse(token)
-            if reference is None:
-                failures.append(Failure(index, _NO_TOKEN))
-            else:
-                known.append((index, reference))
+        parsed = parse_all(tokens)
+        known = [index for index, reference in enumerate(parsed) if reference is not None]
+        failures = [Failure(index, _NO_TOKEN) for index, reference in enumerate(parsed) if reference is None]
         if known:
-            references = [reference for _, reference in known]
+            references = [reference for reference in parsed if reference is not None]
             outcomes = await self._shards.settle(subscription, settling._replace(references=references))
-            for (index, _), outcome in zip(known, outcomes, strict=True):
-                error = failed(settling.verb, outcome)
-                if error is not None:
+            for index, outcome in zip(known, outcomes, strict=True):
+                if outcome is not _OK and (error := failed(settling.verb, outcome)) is not None:
                     failures.append(Failure(index, error))
         return settled(len(tokens), sorted(failures, key=lambda failure: failure.place), request.path)
 

@@ -7,15 +7,18 @@ from typing import NamedTuple, Protocol
 from eventbus_gateway.errors import GatewayError
 from eventbus_gateway.kafka.consumed import Consumed
 from eventbus_gateway.kafka.partitions import Partition
-from eventbus_gateway.subscriptions.letters import opened as opened_letter
+from eventbus_gateway.subscriptions.letters import LetterTopic
 from eventbus_gateway.subscriptions.outgoing import Opened, Outgoing, SchemaNeeded
 from eventbus_gateway.subscriptions.supply import Supply
 from eventbus_gateway.subscriptions.window import Event
 
-_ENOUGH_ROOM = 250
-"""A partition that was full is read on once there is room for so many events, or for as many as it holds."""
+_ENOUGH_ROOM = 500
+"""A partition is read on while there is room for so many events, or for as many as it holds. Feeds give that many at
+once; what does not fit has to be read again, which costs more than a stop that comes a little early."""
 _HEADER_BYTES = 64
 _FIRST_RETRY_SECONDS = 0.5
+# Past the keyword handling of a named tuple's own constructor, for what is made once an event.
+_new = tuple.__new__
 _LAST_RETRY_SECONDS = 15.0
 
 
@@ -46,7 +49,7 @@ class Intake:
         supply: where events go.
         wanted: whether a record is an event that is wanted, None for all; may raise SchemaNeeded.
         outgoing_of: what makes events of a topic's records, by its name.
-        letters: name of the topic of dead letters, whose records are events that matched before.
+        letters: where dead letters are: events that matched before.
         progressed: told whenever something was taken in.
         restart: told when a topic begins anew below what was read already: topic, partition, its earliest offset.
     """
@@ -56,7 +59,7 @@ class Intake:
         supply: Supply[Consumed],
         wanted: Callable[[Opened], bool] | None,
         outgoing_of: Callable[[str], Outgoing],
-        letters: str,
+        letters: LetterTopic,
         progressed: Callable[[], None],
         restart: Callable[[str, int, int], None],
     ) -> None:
@@ -90,15 +93,14 @@ class Intake:
         """See ``kafka.feeds.Sink.take``."""
         place = (topic, partition)
         start = self._supply.position(topic, partition)
-        is_letters = topic == self._letters
+        is_letters = topic == self._letters.name
         end = min(next_offset, max(start, self.letters_until(partition))) if is_letters else next_offset
         events, seen = self._events(place, records, end)
         position = self._supply.offer(topic, partition, events, start, seen)
         self._progressed()
         if seen < end:
             return False  # a schema is being fetched
-        room = self._supply.room(topic, partition)
-        if position < end or not room.events or not room.bytes:
+        if position < end or not self._has_room(place):
             self._full.add(place)
             return False
         return end == next_offset
@@ -124,8 +126,7 @@ class Intake:
         if not self._full or self.source is None:
             return
         for place in list(self._full):
-            room = self._supply.room(*place)
-            if room.bytes and room.events >= max(1, min(_ENOUGH_ROOM, self._supply.held(*place))):
+            if self._has_room(place):
                 self._full.discard(place)
                 self.source.resume(*place, self._supply.position(*place))
 
@@ -134,10 +135,15 @@ class Intake:
         for task in self._fetches:
             task.cancel()
 
+    def _has_room(self, place: Partition) -> bool:
+        room = self._supply.room(*place)
+        return room.bytes > 0 and room.events >= max(1, min(_ENOUGH_ROOM, self._supply.held(*place)))
+
     def _events(self, place: Partition, records: Sequence[Consumed], end: int) -> tuple[list[Event[Consumed]], int]:
         """The wanted events below an offset, and how far was looked."""
-        if place[0] == self._letters:
-            return [_event(r, opened_letter(r).event) for r in records if r.offset < end], end
+        if place[0] == self._letters.name:
+            found = [(record, self._letters.redriven(record)) for record in records if record.offset < end]
+            return [_event(record, event) for record, event in found if event is not None], end
         if self._wanted is None:
             return [_event(record, record) for record in records], end
         outgoing = self._outgoing_of(place[0])
@@ -184,5 +190,6 @@ class Intake:
 
 def _event(record: Consumed, payload: Consumed) -> Event[Consumed]:
     """An event at the place of a record; headers are not looked at one by one for what is only a bound on memory."""
-    size = len(record.key or b"") + len(record.value or b"") + _HEADER_BYTES * len(record.headers)
-    return Event(record.offset, record.timestamp, record.key, size, payload)
+    _, _, offset, timestamp, key, value, headers = record
+    size = len(key or b"") + len(value or b"") + _HEADER_BYTES * len(headers)
+    return _new(Event, (offset, timestamp, key, size, payload))

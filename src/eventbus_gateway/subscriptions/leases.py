@@ -11,6 +11,7 @@ from eventbus_gateway.subscriptions.terms import Term, Terms
 from eventbus_gateway.subscriptions.tokens import Reference
 from eventbus_gateway.subscriptions.window import P
 
+_OK = Outcome.OK
 _LEASED, _DELAYED, _READY, _DEAD = Standing.LEASED, Standing.DELAYED, Standing.READY, Standing.DEAD
 
 
@@ -75,7 +76,29 @@ class Leases(Generic[P]):
 
     def ack(self, references: Iterable[Reference]) -> list[Outcome]:
         """Be done with events. It is not too late as long as the event was not handed out again."""
-        return self._each(references, self._ack)
+        own, partitions = (self.supply.shard, self.supply.acquisition), self.supply.partitions
+        leave, ack = self._terms.leave, self.supply.ack
+        outcomes: list[Outcome] = []
+        for reference in references:
+            shard, acquisition, topic, partition, offset, deliveries = reference
+            source = partitions.get((topic, partition))
+            leased = source.leases.get(offset) if source is not None else None
+            # Nearly all acks are for the lease that runs. What else there is, is looked at one by one.
+            if (
+                source is not None
+                and leased is not None
+                and leased.standing is _LEASED
+                and leased.delivery_count == deliveries
+                and (shard, acquisition) == own
+            ):
+                if leased.term is not None:
+                    leave(leased.term, leased)
+                    leased.term = None
+                ack(source, leased)
+                outcomes.append(_OK)
+            else:
+                outcomes += self._each((reference,), self._ack)
+        return outcomes
 
     def release(self, now: float, references: Iterable[Reference], delay_seconds: float) -> list[Outcome]:
         """Give leases back to be handed out again after a delay; the last delivery ends as a dead letter."""

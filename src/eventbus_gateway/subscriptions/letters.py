@@ -42,6 +42,29 @@ class Letter(NamedTuple):
     subscription: str
 
 
+class LetterTopic(NamedTuple):
+    """Where the dead letters of a subscription are.
+
+    Args:
+        name: name of the topic.
+        subscription: full name of the subscription.
+        topics: what it reads.
+    """
+
+    name: str
+    subscription: str
+    topics: frozenset[str]
+
+    def redriven(self, record: Consumed) -> Consumed | None:
+        """The event in a dead letter, None for what is none of the subscription's.
+
+        The topic may have another use beside. And what comes from a topic that the subscription no longer reads is
+        nothing that its owner has to be allowed to read.
+        """
+        found = opened(record)
+        return found.event if found.subscription == self.subscription and found.event.topic in self.topics else None
+
+
 def letter(dead: DeadLetter[Consumed], subscription: str, now: int) -> Record:
     """The record to be stored for an event that was given up.
 

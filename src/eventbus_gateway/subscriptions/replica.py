@@ -33,6 +33,7 @@ from eventbus_gateway.subscriptions.store import SubscriptionStore
 _logger = logging.getLogger(__name__)
 
 _OWNER_BYTES = 1_024
+_NAMES_PER_SUBSCRIPTION = 10
 _TOPICS_RETRY_SECONDS = 5.0
 _LEAVE_GRACE_SECONDS = 1.0
 
@@ -82,8 +83,9 @@ class Replica:
         self._settings = settings
         self._around = around
         names = internal_names(settings)
+        # The store looks after the number; the table also bounds how many names were deleted in the last days.
         entries = TableLimits(
-            settings.max_subscriptions,
+            _NAMES_PER_SUBSCRIPTION * settings.max_subscriptions,
             settings.max_subscriptions * settings.max_subscription_bytes,
             settings.max_subscription_bytes,
         )

@@ -108,23 +108,28 @@ class Routing:
             What became of each reference, in their order. An error stands for all references of a shard that could
             not be asked; whether it did anything is open only after ``OwnerUnavailable``, and asking again is safe.
         """
-        groups: dict[int, list[int]] = {}
-        for place, reference in enumerate(settling.references):
-            groups.setdefault(reference.shard, []).append(place)
-        outcomes: list[Outcome | GatewayError] = [Outcome.STALE] * len(settling.references)
-        # Shards beyond these are of a time when there were more.
-        present = {shard: places for shard, places in groups.items() if shard < subscription.spec.parallelism}
+        references, parallelism = settling.references, subscription.spec.parallelism
+        # What was released and handed out again is not the client's any more: the repetition would look like a
+        # failure. All else can be repeated.
+        repeatable = settling.verb is not Verb.RELEASE
 
-        async def settle_one(shard: int, places: Sequence[int]) -> None:
-            part = settling._replace(references=[settling.references[place] for place in places])
-            # What was released and handed out again is not the client's any more: the repetition would look like a
-            # failure. All else can be repeated.
-            repeatable = settling.verb is not Verb.RELEASE
+        async def settle_one(shard: int, part: Settling) -> Sequence[Outcome | GatewayError]:
+            if shard >= parallelism:  # of a time when there were more
+                return [Outcome.STALE] * len(part.references)
             found = await self._outcome(subscription.id, shard, lambda calls: calls.settle(part), repeatable)
-            for index, place in enumerate(places):
-                outcomes[place] = found if isinstance(found, GatewayError) else found[index]
+            return [found] * len(part.references) if isinstance(found, GatewayError) else found
 
-        await asyncio.gather(*(settle_one(shard, places) for shard, places in present.items()))
+        shards = {reference.shard for reference in references}
+        if len(shards) == 1:
+            return [*await settle_one(shards.pop(), settling)]
+        places = {
+            shard: [i for i, reference in enumerate(references) if reference.shard == shard] for shard in shards
+        }
+        parts = [settle_one(s, settling._replace(references=[references[i] for i in places[s]])) for s in shards]
+        outcomes: list[Outcome | GatewayError] = [Outcome.STALE] * len(references)
+        for shard, found in zip(shards, await asyncio.gather(*parts), strict=True):
+            for place, outcome in zip(places[shard], found, strict=True):
+                outcomes[place] = outcome
         return outcomes
 
     async def status(self, subscription: Subscription) -> list[ShardStatus | GatewayError]:

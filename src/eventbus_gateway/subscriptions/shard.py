@@ -14,6 +14,7 @@ from eventbus_gateway.subscriptions.coverage import Coverage
 from eventbus_gateway.subscriptions.intake import Intake
 from eventbus_gateway.subscriptions.leased import Leased, Outcome
 from eventbus_gateway.subscriptions.leases import Leases
+from eventbus_gateway.subscriptions.letters import LetterTopic
 from eventbus_gateway.subscriptions.means import Means
 from eventbus_gateway.subscriptions.outgoing import Opened
 from eventbus_gateway.subscriptions.patterns import compile_filter
@@ -65,8 +66,9 @@ class Shard:
             number, secrets.randbits(64), (*spec.topics, letters), bounds, spec.delivery.order
         )
         self._leases = Leases(self._supply, spec.delivery.max_deliveries)
+        letter_topic = LetterTopic(letters, subscription.full_name, frozenset(spec.topics))
         self._intake = Intake(
-            self._supply, self._wanted(), means.outgoing_of, letters, self._progressed, self._begin_anew
+            self._supply, self._wanted(), means.outgoing_of, letter_topic, self._progressed, self._begin_anew
         )
         destination = Destination(letters, subscription.full_name, means.sink, means.create_letters)
         self._storing = Storing(self._leases, destination, holds, means.clock, self._stored)

@@ -150,7 +150,14 @@ def test_no_shard_is_left_waiting_because_others_have_plenty() -> None:
         async with scene(4) as on:
             for shard in range(4):
                 on.serve_here(shard, *events([shard] * 200))
-            firsts = [(await on.receive(ask=Ask(1, 1_000, None)))[0] for _ in range(200)]
+            other, one = subscription(4), Ask(1, 1_000, None)
+            for shard in range(4):
+                on.here.shelves[other.id, shard] = Shelf(*events([shard] * 200))
+            firsts = []
+            for _ in range(200):
+                firsts += await on.receive(ask=one)
+                # Somebody else's receive in between, in step with it.
+                await on.routing.receive(other, one, 0.0, on.ended)
             # Of 200 fair choices among four, fewer than ten for one of them come once in 10**14 times.
             assert all(firsts.count(event) >= 10 for event in events(range(4)))
 
@@ -474,6 +481,18 @@ def test_every_reference_goes_to_its_shard_and_outcomes_come_in_the_order_given(
             for number, shelf in enumerate(shelves):
                 own = [reference for reference in given if reference.shard == number]
                 assert shelf.settled == [Settling(Verb.RELEASE, own, 1.5, "later")]
+
+    asyncio.run(run())
+
+
+def test_references_to_shards_that_are_none_are_void_and_ask_nobody() -> None:
+    async def run() -> None:
+        async with scene(2, patience=PATIENCE) as on:
+            shelf = on.serve_here(1)
+            void = references([*range(2, 10_000), 65_535])
+            assert await on.routing.settle(on.subscription, Settling(Verb.ACK, void)) == [Outcome.STALE] * len(void)
+            assert await on.routing.settle(on.subscription, Settling(Verb.ACK, void[:1])) == [Outcome.STALE]
+            assert not shelf.settled
 
     asyncio.run(run())
 

@@ -1,8 +1,8 @@
 """One receive over all shards of a subscription."""
 
 import asyncio
+import random
 from collections.abc import Awaitable, Callable, Iterable
-from itertools import count
 from typing import Any, Protocol, TypeVar
 
 from eventbus_gateway.errors import GatewayError, NotOwner, OwnerUnavailable
@@ -14,8 +14,6 @@ _PAUSE_SECONDS = 0.01
 """Whoever was told that there is something, and finds nothing, was slower than others; it must not spin."""
 _GRACE_SECONDS = 1.0
 """Beyond the time that a client waits, for an answer that says that there is nothing."""
-_TURNS = count()
-"""Each receive begins with another shard."""
 _FIRST = asyncio.FIRST_COMPLETED
 
 
@@ -65,7 +63,8 @@ class Gathering:
             wait_until: when to stop waiting for events, by the route's clock.
             reach_until: when to stop looking for owners.
         """
-        first = next(_TURNS) % self._shards
+        # By chance, not in turns: callers that take turns themselves would each begin with the same shard for ever.
+        first = int(random.random() * self._shards)  # noqa: S311
         await self._collect((first + shard) % self._shards for shard in range(self._shards))
         while not self._events and not self._ended.done():
             asked = self._to_wait_for(wait_until)

@@ -114,20 +114,19 @@ class Routing:
         repeatable = settling.verb is not Verb.RELEASE
 
         async def settle_one(shard: int, part: Settling) -> Sequence[Outcome | GatewayError]:
-            if shard >= parallelism:  # of a time when there were more
-                return [Outcome.STALE] * len(part.references)
             found = await self._outcome(subscription.id, shard, lambda calls: calls.settle(part), repeatable)
             return [found] * len(part.references) if isinstance(found, GatewayError) else found
 
-        shards = {reference.shard for reference in references}
-        if len(shards) == 1:
-            return [*await settle_one(shards.pop(), settling)]
-        places = {
-            shard: [i for i, reference in enumerate(references) if reference.shard == shard] for shard in shards
-        }
-        parts = [settle_one(s, settling._replace(references=[references[i] for i in places[s]])) for s in shards]
+        if len({reference.shard for reference in references}) == 1 and references[0].shard < parallelism:
+            return [*await settle_one(references[0].shard, settling)]
+        # Shards beyond these are of a time when there were more, or of nobody: tokens are not to be trusted.
+        places: dict[int, list[int]] = {}
+        for place, reference in enumerate(references):
+            if reference.shard < parallelism:
+                places.setdefault(reference.shard, []).append(place)
+        parts = [settle_one(s, settling._replace(references=[references[i] for i in places[s]])) for s in places]
         outcomes: list[Outcome | GatewayError] = [Outcome.STALE] * len(references)
-        for shard, found in zip(shards, await asyncio.gather(*parts), strict=True):
+        for shard, found in zip(places, await asyncio.gather(*parts), strict=True):
             for place, outcome in zip(places[shard], found, strict=True):
                 outcomes[place] = outcome
         return outcomes

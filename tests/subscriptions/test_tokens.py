@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from eventbus_gateway.subscriptions.tokens import Reference, parse, parse_all, prefix, token
+from eventbus_gateway.subscriptions.tokens import Reference, parse, parse_all, prefix, token, tokens_of
 
 REFERENCES = st.builds(
     Reference,
@@ -99,4 +99,9 @@ def test_many_tokens_are_understood_as_each_of_them_is(texts: list[str]) -> None
 @given(st.lists(REFERENCES, max_size=20), st.integers(0, 2**64 - 1))
 def test_many_tokens_of_one_state_give_their_references_back(references: list[Reference], acquisition: int) -> None:
     together = [reference._replace(shard=1, acquisition=acquisition, topic=0) for reference in references]
-    assert parse_all([text_of(reference) for reference in together]) == together
+    texts = [text_of(reference) for reference in together]
+    assert parse_all(texts) == together
+    start = prefix(1, acquisition, 0, 0)
+    assert tokens_of([(start, one.offset, one.delivery_count) for one in references]) == [
+        token(start, one.offset, one.delivery_count) for one in references
+    ]

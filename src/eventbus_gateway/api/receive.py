@@ -2,21 +2,19 @@
 
 import contextlib
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from typing import Any, Protocol
-
-import orjson
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Protocol
 
 from eventbus_gateway.api.drain import Drain
 from eventbus_gateway.api.ended import ended
 from eventbus_gateway.api.http import Answer, Request
 from eventbus_gateway.api.lease_bodies import receive_body
 from eventbus_gateway.errors import GatewayError, Overloaded
-from eventbus_gateway.subscriptions.calls import Ask, Settling, ShardStatus, Verb
+from eventbus_gateway.subscriptions.calls import Ask, Settling, ShardStatus
+from eventbus_gateway.subscriptions.gathering import Gathering
 from eventbus_gateway.subscriptions.leased import Outcome
 from eventbus_gateway.subscriptions.resource import Subscription
 from eventbus_gateway.subscriptions.settings import SubscriptionSettings
-from eventbus_gateway.subscriptions.tokens import parse
 
 _DEFAULT_EVENTS = 100
 
@@ -33,7 +31,7 @@ Raises:
 class Shards(Protocol):
     """The shards of subscriptions, wherever they are; see ``subscriptions.routing.Routing``."""
 
-    async def receive(self, subscription: Subscription, ask: Ask, wait_seconds: float, ended: Any) -> list[bytes]: ...
+    def gathering(self, subscription: Subscription, ask: Ask) -> Gathering: ...
 
     async def settle(self, subscription: Subscription, settling: Settling) -> list[Outcome | GatewayError]: ...
 
@@ -70,17 +68,13 @@ class Receive:
         most = asked.max_events or min(_DEFAULT_EVENTS, self._settings.max_receive_events)
         ask = Ask(most, self._settings.max_receive_bytes, asked.lease_seconds)
         with self._counted(subscription.owner):
-            async with ended(self._drain, request.gone) as end:
-                events = await self._shards.receive(subscription, ask, asked.wait_seconds, end)
-                if events and end.done() and not self._drain.begun:
-                    await self._give_back(subscription, events)
+            # What is there needs nobody who watches whether the caller still waits, which costs two tasks.
+            gathering = self._shards.gathering(subscription, ask)
+            events = [] if self._drain.begun else await gathering.at_hand()
+            if not events:
+                async with ended(self._drain, request.gone) as end:
+                    events = await gathering.waited(asked.wait_seconds, end)
         return Answer(200, b'{"events":[%s]}' % b",".join(events))
-
-    async def _give_back(self, subscription: Subscription, events: Sequence[bytes]) -> None:
-        """The caller went away just when there were events: others need not wait until its leases end."""
-        tokens = [parse(orjson.loads(event)["ackToken"]) for event in events]
-        references = [reference for reference in tokens if reference is not None]
-        await self._shards.settle(subscription, Settling(Verb.RELEASE, references))
 
     @contextlib.contextmanager
     def _counted(self, owner: str) -> Iterator[None]:

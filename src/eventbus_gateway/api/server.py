@@ -64,6 +64,8 @@ class Server(uvicorn.Server):
                 loop="none",
                 log_config=None,
                 access_log=False,
+                # Who calls is decided by credentials, never by what a header says about the way here.
+                proxy_headers=False,
                 server_header=False,
                 timeout_graceful_shutdown=int(drain_seconds),
             )

@@ -42,41 +42,47 @@ class Gathering:
         subscription_id: id of the subscription.
         shards: how many it has.
         ask: what is wanted of all together.
-        ended: done when nobody waits any more.
+        patience_seconds: how long to look for owners at the least.
     """
 
-    def __init__(
-        self, route: Route, subscription_id: str, shards: int, ask: Ask, ended: "asyncio.Future[Any]"
-    ) -> None:
+    def __init__(self, route: Route, subscription_id: str, shards: int, ask: Ask, patience_seconds: float) -> None:
         self._route = route
         self._id = subscription_id
         self._shards = shards
         self._ask = ask
-        self._ended = ended
+        self._patience_seconds = patience_seconds
+        self._ended: asyncio.Future[Any] | None = None
         self._events: list[bytes] = []
         self._troubles: dict[int, GatewayError] = {}
 
-    async def events(self, wait_until: float, reach_until: float) -> list[bytes]:
-        """See ``Routing.receive``.
-
-        Args:
-            wait_until: when to stop waiting for events, by the route's clock.
-            reach_until: when to stop looking for owners.
-        """
+    async def at_hand(self) -> list[bytes]:
+        """What all shards together have at this moment; troubles are told by :meth:`waited`."""
         # By chance, not in turns: callers that take turns themselves would each begin with the same shard for ever.
         first = int(random.random() * self._shards)  # noqa: S311
         await self._collect((first + shard) % self._shards for shard in range(self._shards))
-        while not self._events and not self._ended.done():
+        return self._events
+
+    async def waited(self, seconds: float, ended: "asyncio.Future[Any]") -> list[bytes]:
+        """What comes after there was nothing at hand; see ``Routing.receive``.
+
+        Args:
+            seconds: how long to wait for events.
+            ended: done when nobody waits any more.
+        """
+        self._ended = ended
+        now = self._route.clock()
+        wait_until, reach_until = now + seconds, now + max(seconds, self._patience_seconds)
+        while not self._events and not ended.done():
             asked = self._to_wait_for(wait_until)
             if not asked:
                 break
-            ready = await self._ready(asked, wait_until, reach_until)
+            ready = await self._ready(asked, wait_until, reach_until, ended)
             if not ready:
                 break
             await self._collect(ready)
             if not self._events:
-                await asyncio.wait([self._ended], timeout=_PAUSE_SECONDS)
-        if not self._events and self._troubles and not self._ended.done():
+                await asyncio.wait([ended], timeout=_PAUSE_SECONDS)
+        if not self._events and self._troubles and not ended.done():
             raise next(iter(self._troubles.values()))
         return self._events
 
@@ -95,7 +101,7 @@ class Gathering:
         for shard in shards:
             max_bytes = self._ask.max_bytes - sum(map(len, self._events))
             max_events = self._ask.max_events - len(self._events)
-            if max_events <= 0 or (self._events and max_bytes <= 0) or self._ended.done():
+            if max_events <= 0 or (self._events and max_bytes <= 0) or self._is_over():
                 return
             ask = self._ask._replace(max_events=max_events, max_bytes=max_bytes)
             try:
@@ -105,14 +111,19 @@ class Gathering:
             else:
                 self._troubles.pop(shard, None)
 
-    async def _ready(self, shards: Iterable[int], wait_until: float, reach_until: float) -> list[int]:
+    def _is_over(self) -> bool:
+        return self._ended is not None and self._ended.done()
+
+    async def _ready(
+        self, shards: Iterable[int], wait_until: float, reach_until: float, ended: "asyncio.Future[Any]"
+    ) -> list[int]:
         """Wait until shards have something; none where the time is over or nobody waits any more."""
         waits = {asyncio.create_task(self._wait(shard, wait_until, reach_until)): shard for shard in shards}
         pending = set(waits)
         try:
-            while pending and not self._ended.done():
+            while pending and not ended.done():
                 rest = reach_until - self._route.clock() + _GRACE_SECONDS
-                done, _ = await asyncio.wait([*pending, self._ended], timeout=rest, return_when=_FIRST)
+                done, _ = await asyncio.wait([*pending, ended], timeout=rest, return_when=_FIRST)
                 if not done:
                     self._troubles.update({waits[task]: _silent() for task in pending})
                     return []

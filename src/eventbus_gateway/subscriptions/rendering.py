@@ -8,6 +8,7 @@ import orjson
 from eventbus_gateway.kafka.consumed import Consumed
 from eventbus_gateway.subscriptions.leased import Leased
 from eventbus_gateway.subscriptions.outgoing import Outgoing
+from eventbus_gateway.subscriptions.tokens import tokens_of
 
 # Decoding holds up everybody else, so others get their turn after so many bytes of records.
 _TURN_BYTES = 131_072
@@ -29,13 +30,14 @@ async def rendered(
     dumps = orjson.dumps
     outgoings: dict[str, Outgoing] = {}
     since_turn = 0
-    for each in leased:
+    tokens = tokens_of([(each.origin.prefix, each.event.offset, each.delivery_count) for each in leased])
+    for each, token in zip(leased, tokens, strict=True):
         record = each.event.payload
         outgoing = outgoings.get(record.topic)
         if outgoing is None:
             outgoing = outgoings[record.topic] = outgoing_of(record.topic)
         event = outgoing.event(record) or await outgoing.complete(record)
-        event["ackToken"] = each.token
+        event["ackToken"] = token
         event["deliveryCount"] = each.delivery_count
         events.append(dumps(event))
         since_turn += each.event.size

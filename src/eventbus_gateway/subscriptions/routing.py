@@ -71,6 +71,15 @@ class Routing:
         self._patience_seconds = patience_seconds
         self.clock = clock
 
+    def gathering(self, subscription: Subscription, ask: Ask) -> Gathering:
+        """A receive that begins, for whoever looks at what is at hand before it waits.
+
+        Args:
+            subscription: whose events.
+            ask: what is wanted.
+        """
+        return Gathering(self, subscription.id, subscription.spec.parallelism, ask, self._patience_seconds)
+
     async def receive(
         self, subscription: Subscription, ask: Ask, wait_seconds: float, ended: "asyncio.Future[Any]"
     ) -> list[bytes]:
@@ -93,9 +102,9 @@ class Routing:
             OwnerUnavailable: there was nothing, and the owner of a shard could not be asked.
             GatewayError: there was nothing, and a shard cannot work (``KafkaUnavailable``, for example).
         """
-        gathering = Gathering(self, subscription.id, subscription.spec.parallelism, ask, ended)
-        now = self.clock()
-        return await gathering.events(now + wait_seconds, now + max(wait_seconds, self._patience_seconds))
+        gathering = self.gathering(subscription, ask)
+        events = [] if ended.done() else await gathering.at_hand()
+        return events or await gathering.waited(wait_seconds, ended)
 
     async def settle(self, subscription: Subscription, settling: Settling) -> list[Outcome | GatewayError]:
         """Do what a client says of events.

@@ -62,6 +62,17 @@ def token(start: str, offset: int, delivery_count: int) -> str:
     return start + _text(_WHICH.pack(offset, delivery_count))
 
 
+def tokens_of(hand_outs: Sequence[tuple[str, int, int]]) -> list[str]:
+    """The tokens of many hand-outs.
+
+    Args:
+        hand_outs: ``prefix`` of the partition, offset and delivery count of each.
+    """
+    pack, size = _WHICH.pack, _TAIL_CHARACTERS
+    tails = _text(b"".join([pack(offset, delivery_count) for _, offset, delivery_count in hand_outs]))
+    return [start + tails[size * at : size * at + size] for at, (start, _, _) in enumerate(hand_outs)]
+
+
 def parse(text: str) -> Reference | None:
     """The reference that a token stands for, None for a text that is no token."""
     if len(text) != _LENGTH or not text.isascii():

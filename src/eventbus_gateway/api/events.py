@@ -110,24 +110,33 @@ def lines(body: bytes, settings: PublishSettings) -> Iterator[Draft]:
         EmptyBatch: nothing in it.
         BatchTooLarge: too many events.
     """
-    # Five megabytes of two-byte lines would need thirty times that as objects: stop at the first one too many.
-    found = [line[0].rstrip(b" \t\r") for line in islice(_LINES(body), settings.max_batch_events + 1)]
+    found = _lines(body, settings.max_batch_events + 1)
     _check_count(len(found), settings)
-    loads = orjson.loads
+    max_bytes = settings.max_event_bytes
     for line in found:
-        if len(line) > settings.max_event_bytes:
-            yield Draft(None, line, faults=(Fault("", f"one event may have {settings.max_event_bytes} bytes"),))
+        if len(line) > max_bytes:
+            yield Draft(None, line, faults=(Fault("", f"one event may have {max_bytes} bytes"),))
             continue
         try:
             if len(line) > UNCOUNTED_BYTES:
                 check_values(line, settings.max_json_values)
-            data = loads(line)
+            data = _loads(line)
         except orjson.JSONDecodeError:
             yield Draft(None, line, faults=(Fault("", "expected one whole JSON value on this line"),))
         except BodyTooLarge as error:
             yield Draft(None, line, faults=(Fault("", error.detail),))
         else:
             yield _new(Draft, (data, line, None, ()))
+
+
+def _lines(body: bytes, at_most: int) -> list[bytes]:
+    """The lines that say something, without the space around them; no more of them than asked for.
+
+    Five megabytes of two-byte lines would need thirty times that as objects, so many lines are not split at once.
+    """
+    if body.count(b"\n") < at_most:
+        return [line for part in body.split(b"\n") if (line := part.strip(b" \t\r"))]
+    return [line[0].rstrip(b" \t\r") for line in islice(_LINES(body), at_most)]
 
 
 def _check_count(count: int, settings: PublishSettings) -> None:

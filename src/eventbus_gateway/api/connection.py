@@ -111,7 +111,7 @@ class Connection(RememberingConnection):
 
     def _settle(self) -> None:
         """Wait for the next request where nothing is under way."""
-        if not self._receiving and not self._is_refusing and not self._is_answering():
+        if not self._receiving and not self._is_refusing and self.cycle.response_complete:
             idle = _GRACE_SECONDS if self._edge.is_draining else self._edge.http.idle_timeout_seconds
             self._arm(idle, self._close)
 
@@ -265,7 +265,7 @@ class Connection(RememberingConnection):
             self._is_stalled = True
         elif self.pipeline:
             self._start_asgi_task(*self.pipeline.pop())
-        elif not self.flow.write_paused:
+        elif self.flow.read_paused and not self.flow.write_paused:
             self._resume_reading()
         if self._owes_continue and not self._is_waiting_behind_another():
             self._continue()

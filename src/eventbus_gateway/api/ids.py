@@ -10,6 +10,8 @@ _ROOM = 1 << 20
 _DRAWS = 64
 # The last two digits of all ids: behind a number's other digits, looking them up costs a third of rendering it.
 _TAILS = tuple(f"{number:02x}" for number in range(256))
+# How all times end.
+_FRACTIONS = tuple(f".{number:03d}Z" for number in range(1_000))
 
 
 class IdSource:
@@ -68,12 +70,17 @@ class Timestamps:
     """Renders milliseconds since the epoch as RFC 3339 in UTC; the seconds' part is kept while it lasts."""
 
     def __init__(self) -> None:
-        self._second = -1
-        self._text = ""
+        self._begin = 0  # milliseconds
+        self._text = _second_text(0)
 
     def __call__(self, milliseconds: int) -> str:
-        second, rest = divmod(milliseconds, 1_000)
-        if second != self._second:
-            self._text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
-            self._second = second
-        return f"{self._text}.{rest:03d}Z"
+        rest = milliseconds - self._begin
+        if not 0 <= rest < 1_000:
+            second, rest = divmod(milliseconds, 1_000)
+            self._begin = second * 1_000
+            self._text = _second_text(second)
+        return self._text + _FRACTIONS[rest]
+
+
+def _second_text(second: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))

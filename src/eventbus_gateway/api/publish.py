@@ -68,18 +68,28 @@ class Publish:
         # Parsed batches are large: one at a time keeps their sum at one, whatever the callers do.
         self._bulk = asyncio.Lock()
 
-    async def __call__(self, request: Request) -> Answer:
+    def __call__(self, request: Request) -> Awaitable[Answer]:
         """Store the request's events and answer with receipts, or say why not."""
+        # No coroutine itself: each one that stands around another has to be made and passed through twice.
         command = command_of(request, self._settings.max_attribute_bytes)
-        name = request.params["topic"]
-        topic = self._topics.known(name) or await self._topics.require(name)
-        key = command.idempotency_key
-        if key is None or command.dry_run:
-            return await self._publish(request, command, topic)
-        return await self._publish_once(request, command, topic, key)
+        topic = self._topics.known(request.params["topic"])
+        if topic is None:
+            return self._publish_after_asking(request, command)
+        return self._publish(request, command, topic)
+
+    async def _publish_after_asking(self, request: Request, command: Command) -> Answer:
+        topic = await self._topics.require(request.params["topic"])
+        return await self._publish(request, command, topic)
 
     def _publish(self, request: Request, command: Command, topic: Topic) -> Awaitable[Answer]:
-        return (self._publish_batch if command.is_batch else self._publish_one)(request, command, topic)
+        key = command.idempotency_key
+        if key is not None and not command.dry_run:
+            return self._publish_once(request, command, topic, key)
+        return (
+            self._publish_batch(request, command, topic)
+            if command.is_batch
+            else self._publish_one(request, command, topic)
+        )
 
     async def _publish_one(self, request: Request, command: Command, topic: Topic) -> Answer:
         schemata = self._ready(topic, command) or await self._schemata(topic, command)
@@ -129,7 +139,8 @@ class Publish:
             return known._replace(headers=(*known.headers, (b"idempotency-replayed", b"true")))
         kept: Answer | None = None
         try:
-            answer = await self._publish(request, command, topic)
+            publish = self._publish_batch if command.is_batch else self._publish_one
+            answer = await publish(request, command, topic)
             if answer.status < 300:
                 kept = answer
         finally:

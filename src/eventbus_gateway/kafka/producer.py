@@ -207,7 +207,7 @@ class KafkaProducer:
         flight = self._flight
         future = self._new_future()
         try:
-            size = size_of(record)
+            size = record[3] or size_of(record)
         except UNUSABLE:
             return self._kept_out(future, (record,))
         if flight.records >= self._max_records or flight.bytes + size > self._max_bytes:

@@ -1,6 +1,7 @@
 """The ``eventbus`` command."""
 
 import asyncio
+import json
 import logging
 import os
 import secrets
@@ -219,6 +220,9 @@ def _welcome(addresses: Addresses, bootstrap: str, folder: Path, topics: list[st
     samples = [topic for topic in topics if (folder / f"{topic}.json").exists()]
     topic = samples[0] if samples else topics[0]
     data = shlex.quote(f"@{folder / f'{topic}.json'}" if samples else "{}")
+    json_body = "-H 'content-type: application/json'"
+    subscription = shlex.quote(json.dumps({"topics": [topic], "start": "earliest"}))
+    ask = shlex.quote(json.dumps({"waitSeconds": 10}))
     return "\n".join(
         [
             "Event Bus Gateway, for development: nothing is kept.",
@@ -230,7 +234,12 @@ def _welcome(addresses: Addresses, bootstrap: str, folder: Path, topics: list[st
             "",
             "Publish the sample event:",
             "",
-            f"  curl -i {base}/v1/topics/{topic}/events -H 'content-type: application/json' --data-binary {data}",
+            f"  curl -i {base}/v1/topics/{topic}/events {json_body} --data-binary {data}",
+            "",
+            "Subscribe, and receive it:",
+            "",
+            f"  curl -s -X PUT {base}/v1/subscriptions/first {json_body} -d {subscription}",
+            f"  curl -s {base}/v1/subscriptions/first/receive {json_body} -d {ask}",
             "",
         ]
     )

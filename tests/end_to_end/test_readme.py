@@ -43,7 +43,7 @@ def shown_answer() -> tuple[str, set[str]]:
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 def test_the_first_steps_do_what_the_readme_says(welcome: Welcome) -> None:
-    start, one, broken, many, back = commands()
+    start, one, broken, many, subscribe, receive, back = commands()
     assert start == START
 
     status, members = shown_answer()
@@ -65,6 +65,15 @@ def test_the_first_steps_do_what_the_readme_says(welcome: Welcome) -> None:
     results = json.loads(typed(many, welcome))["results"]
     assert [result["outcome"] for result in results] == ["stored"] * 100
     assert len({result["partition"] for result in results}) == 1
+
+    assert json.loads(typed(subscribe, welcome))["topics"] == ["appointments"]
+    (event,) = json.loads(typed(receive, welcome))["events"]
+    assert (event["id"], event["offset"], event["deliveryCount"]) == (receipt["id"], receipt["offset"], 1)
+    assert event["data"] == json.loads((ROOT / "examples" / "appointments.json").read_text())
+    url = f"{welcome.url}/v1/subscriptions/billing/ack"
+    body = json.dumps({"ackTokens": [event["ackToken"]]})
+    acked = shell(f"curl -s {url} -H 'content-type: application/json' -d '{body}'")
+    assert json.loads(acked) == {"succeeded": 1, "failed": []}
 
     lines = typed(back, welcome).splitlines()
     assert len(lines) == 101

@@ -17,9 +17,9 @@ from typing import NamedTuple, cast
 
 import uvloop
 
-from loadtests.answers import complete_size
 from loadtests.events import publishes
 from loadtests.histogram import Histogram, bucket
+from loadtests.http1 import complete_size
 
 _DRAIN_SECONDS = 30.0
 _TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")

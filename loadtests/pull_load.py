@@ -13,8 +13,8 @@ from typing import NamedTuple, cast
 
 import uvloop
 
-from loadtests.answers import body_of, complete_size
 from loadtests.histogram import bucket
+from loadtests.http1 import body_of, complete_size, post
 from loadtests.load import cpu_seconds
 
 _TOKENS = re.compile(rb'"ackToken":"([^"]+)"')
@@ -101,7 +101,8 @@ class _Client(asyncio.Protocol):
     def __init__(self, pull: _Pull) -> None:
         self._pull = pull
         ask = json.dumps({"maxEvents": pull.plan.events_per_request, "waitSeconds": 1}).encode()
-        self._receive = _request(pull.plan.subscription, "receive", ask)
+        self._path = f"/v1/subscriptions/{pull.plan.subscription}"
+        self._receive = post(f"{self._path}/receive", ask)
         self._transport: asyncio.Transport | None = None
         self._data = b""
         self._acking = 0
@@ -136,7 +137,7 @@ class _Client(asyncio.Protocol):
         if tokens:
             self._acking = len(tokens)
             body = b'{"ackTokens":["%s"]}' % b'","'.join(tokens)
-            self._write(_request(self._pull.plan.subscription, "ack", body))
+            self._write(post(f"{self._path}/ack", body))
         elif not self._pull.done.is_set():
             self.receive()
 
@@ -178,18 +179,6 @@ async def run(plan: Plan) -> Report:
     for client in clients:
         client.close()
     return Report(len(pull.places), pull.repeated, pull.failures, seconds, cpu, pull.latencies)
-
-
-def _request(subscription: str, action: str, body: bytes) -> bytes:
-    head = (
-        f"POST /v1/subscriptions/{subscription}/{action} HTTP/1.1\r\n"
-        "host: gateway.example\r\n"
-        "user-agent: loadtests\r\n"
-        "accept: application/json\r\n"
-        "content-type: application/json\r\n"
-        f"content-length: {len(body)}\r\n\r\n"
-    )
-    return head.encode() + body
 
 
 def main() -> None:

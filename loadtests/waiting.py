@@ -14,9 +14,9 @@ from typing import NamedTuple
 
 import uvloop
 
-from loadtests.answers import body_of, complete_size
 from loadtests.events import publishes
 from loadtests.histogram import bucket
+from loadtests.http1 import body_of, complete_size, post
 from loadtests.load import cpu_seconds
 
 _TOKEN = re.compile(rb'"ackToken":"([^"]+)"')
@@ -103,7 +103,7 @@ async def run(plan: Plan) -> Report:
     waiting = _Connection(*await asyncio.open_connection("127.0.0.1", plan.port))
     publishing = _Connection(*await asyncio.open_connection("127.0.0.1", plan.port))
     path = f"/v1/subscriptions/{plan.subscription}"
-    receive = _post(f"{path}/receive", b'{"maxEvents":1,"waitSeconds":20}')
+    receive = post(f"{path}/receive", b'{"maxEvents":1,"waitSeconds":20}')
     requests = publishes(plan.topic, 1, 64)
     latencies: dict[int, int] = {}
     cpu, start = cpu_seconds(plan.pid), time.perf_counter()
@@ -118,22 +118,12 @@ async def run(plan: Plan) -> Report:
         await publishing.answer(b"201")
         if len(tokens) != 1:
             raise RuntimeError(f"a wait for one event gave {len(tokens)}")
-        waiting.send(_post(f"{path}/ack", b'{"ackTokens":["%s"]}' % tokens[0]))
+        waiting.send(post(f"{path}/ack", b'{"ackTokens":["%s"]}' % tokens[0]))
         await waiting.answer(b"200")
     report = Report(time.perf_counter() - start, cpu_seconds(plan.pid) - cpu, latencies)
     waiting.close()
     publishing.close()
     return report
-
-
-def _post(path: str, body: bytes) -> bytes:
-    head = (
-        f"POST {path} HTTP/1.1\r\n"
-        "host: gateway.example\r\n"
-        "content-type: application/json\r\n"
-        f"content-length: {len(body)}\r\n\r\n"
-    )
-    return head.encode() + body
 
 
 def main() -> None:

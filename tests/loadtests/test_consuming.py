@@ -4,8 +4,8 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from loadtests.answers import body_of, complete_size
 from loadtests.consuming import NAMES, Consuming
+from loadtests.http1 import body_of, complete_size
 from tests.broker import Broker
 
 from loadtests import pull_load

@@ -1,4 +1,4 @@
-"""As much of HTTP answers as the loads have to understand."""
+"""As much of HTTP as the loads of consumers have to speak."""
 
 _END = b"\r\n\r\n"
 
@@ -25,3 +25,16 @@ def complete_size(data: bytes) -> int:
 def body_of(answer: bytes) -> bytes:
     """The body of a complete answer."""
     return answer[answer.index(_END) + len(_END) :]
+
+
+def post(path: str, body: bytes) -> bytes:
+    """A whole request with a JSON body."""
+    head = (
+        f"POST {path} HTTP/1.1\r\n"
+        "host: gateway.example\r\n"
+        "user-agent: loadtests\r\n"
+        "accept: application/json\r\n"
+        "content-type: application/json\r\n"
+        f"content-length: {len(body)}\r\n\r\n"
+    )
+    return head.encode() + body

@@ -48,8 +48,8 @@ def test_a_publish_documents_every_media_type_that_it_takes() -> None:
 
 def test_a_publish_documents_every_status_that_an_error_can_have() -> None:
     responses = DOCUMENT["paths"]["/v1/topics/{topic}/events"]["post"]["responses"]
-    # 405 belongs to the path's other methods, 406 to what is read, 410 to leases, 412 to what has a version; 500 would
-    # be a fault of the gateway, not a part of its contract.
+    # 405 belongs to the other methods of the path, 406 to what is read, 410 to leases, 412 to what has a version; 500
+    # would be a fault of the gateway, not a part of its contract.
     assert {str(status) for status in STATUS.values()} - {"405", "406", "410", "412", "500"} <= set(responses)
 
 

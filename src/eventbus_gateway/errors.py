@@ -200,12 +200,7 @@ class UnsupportedEncoding(RequestError):
 
 
 class EventError(RequestError):
-    """What was sent has faults: events, a filter or a resource.
-
-    Args:
-        detail: a sentence for people.
-        faults: every fault found, bounded by whoever looked for them.
-    """
+    """What was sent has faults: events, a filter or a resource; whoever looked for ``faults`` bounds them."""
 
     def __init__(self, detail: str, faults: Sequence[Fault] = ()) -> None:
         super().__init__(detail)
@@ -235,6 +230,11 @@ class InvalidEvent(EventError):
 class InvalidFilter(EventError):
     code = "invalid_filter"
     title = "The filter is not an event pattern"
+
+    @property
+    def pointer(self) -> str:
+        """Where the first fault is."""
+        return self.faults[0].pointer
 
 
 class IdempotencyKeyReused(RequestError):

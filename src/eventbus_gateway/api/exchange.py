@@ -5,7 +5,7 @@ import asyncio
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from eventbus_gateway.api.admission import Admission
-from eventbus_gateway.api.http import Answer, Request
+from eventbus_gateway.api.http import Answer, Request, never
 from eventbus_gateway.api.routes import Match
 from eventbus_gateway.errors import BodyTooLarge
 
@@ -38,7 +38,7 @@ class Exchange(RequestResponseCycle):
     response_started = False
     response_complete = False
     disconnected = False
-    message_event = _NOBODY
+    message_event: asyncio.Event = _NOBODY
     _admission: Admission | None = None
     _held = 0
     _rest: bytearray | None = None
@@ -49,6 +49,8 @@ class Exchange(RequestResponseCycle):
         self.keep_alive = keep_alive
         self.task: asyncio.Task[None] | None = None
         self._body_limit = body_limit
+        if match is not None and match.route.waits:
+            request.gone = self.gone
 
     def enter(self, admission: Admission, held: int = 0) -> None:
         """Have it counted as worked on, and its bytes from now on; :meth:`release` has to follow.
@@ -85,6 +87,13 @@ class Exchange(RequestResponseCycle):
             self._rest += chunk
         self._held = held
 
+    async def gone(self) -> None:
+        """Return when the caller has gone away."""
+        # The protocol sets it when the connection is lost, as it does for an application that waits for its body.
+        self.message_event = asyncio.Event()
+        while not self.disconnected:
+            await self.message_event.wait()
+
     def complete(self) -> None:
         """Put the body together: all of it has arrived."""
         if self._rest is not None:
@@ -96,6 +105,8 @@ class Exchange(RequestResponseCycle):
         if self._admission is not None:
             self._admission.leave(self._held)
             self._admission = None
+        if self.request.gone is not never:
+            self.request.gone = never  # else both would keep each other until the garbage collector comes
 
 
 def answered() -> Exchange:

@@ -73,10 +73,11 @@ class Request:
         self.params: dict[str, str] = {}
         self.memo: Memo | None = None
         self.principal: Principal = NOBODY
-        self.gone: Callable[[], Coroutine[None, None, None]] = _never
+        self.gone: Callable[[], Coroutine[None, None, None]] = never
 
 
-async def _never() -> None:
+async def never() -> None:
+    """Never return: for servers that do not tell when a caller goes away."""
     await asyncio.get_running_loop().create_future()
 
 

@@ -28,6 +28,7 @@ class Route(NamedTuple):
         access: the action that the caller must be allowed on ``{topic}``, or another demand.
         handler: what answers.
         is_hot: answered straight from the protocol, past ASGI.
+        waits: its handler may wait long, and asks whether the caller is still there.
     """
 
     method: str
@@ -35,6 +36,7 @@ class Route(NamedTuple):
     access: Action | Access
     handler: Handler
     is_hot: bool = False
+    waits: bool = False
 
 
 class Match(NamedTuple):

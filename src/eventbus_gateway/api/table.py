@@ -100,11 +100,11 @@ def lease_routes(receive: Handler, settle: Settle | NotEnabled, status: Handler)
         status: says how far a subscription is.
     """
     return [
-        Route("POST", "/v1/subscriptions/{name}/receive", Access.CALLER, receive),
-        Route("POST", "/v1/subscriptions/{name}/ack", Access.CALLER, settle.ack),
-        Route("POST", "/v1/subscriptions/{name}/release", Access.CALLER, settle.release),
-        Route("POST", "/v1/subscriptions/{name}/extend", Access.CALLER, settle.extend),
-        Route("POST", "/v1/subscriptions/{name}/reject", Access.CALLER, settle.reject),
+        Route("POST", "/v1/subscriptions/{name}/receive", Access.CALLER, receive, is_hot=True, waits=True),
+        Route("POST", "/v1/subscriptions/{name}/ack", Access.CALLER, settle.ack, is_hot=True),
+        Route("POST", "/v1/subscriptions/{name}/release", Access.CALLER, settle.release, is_hot=True),
+        Route("POST", "/v1/subscriptions/{name}/extend", Access.CALLER, settle.extend, is_hot=True),
+        Route("POST", "/v1/subscriptions/{name}/reject", Access.CALLER, settle.reject, is_hot=True),
         Route("GET", "/v1/subscriptions/{name}/status", Access.CALLER, status),
     ]
 

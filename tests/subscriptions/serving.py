@@ -13,7 +13,7 @@ from confluent_kafka.cimpl import NewTopic
 from tests.broker.process import create_topic
 from tests.kafka.support import PATIENCE
 
-from eventbus_gateway.errors import NotOwner
+from eventbus_gateway.errors import NotOwner, UnknownTopic
 from eventbus_gateway.kafka.administration import Administration
 from eventbus_gateway.kafka.feeds import Feeds
 from eventbus_gateway.kafka.partitions import Partition
@@ -84,7 +84,10 @@ async def ground(
         counts[what] = counts.get(what, 0) + number
 
     async def partitions_of(topic: str) -> int:
-        return (await producer.topics())[topic]
+        topics = await producer.topics()
+        if topic not in topics:
+            raise UnknownTopic
+        return topics[topic]
 
     async def create(topic: str) -> None:
         await asyncio.to_thread(create_topic, AdminClient({"bootstrap.servers": bootstrap}), NewTopic(topic, 1, 1))

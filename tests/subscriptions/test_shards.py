@@ -90,6 +90,30 @@ def test_shards_of_assigned_slots_are_served_and_others_are_not(broker: Broker, 
     run(broker, scenario)
 
 
+def test_a_topic_that_this_replica_does_not_know_yet_is_read_as_soon_as_it_does(
+    broker: Broker, topic: TopicFactory
+) -> None:
+    known, care = topic(1), subscription(f"{topic(1)}-late")
+
+    async def scenario(below: Ground) -> None:
+        both = with_spec(care, Spec.model_validate({"topics": [known, *care.spec.topics]}), care.updated_at)
+        publish(broker.bootstrap, known, [{"n": 1}])
+        bench = Bench(below, both)
+        bench.assign(*range(SLOTS))
+        shard = await bench.serving(both)
+        await acked(shard, await received(shard, 1))
+        troubles = [place.trouble for place in (await shard.status()).partitions]
+        assert troubles == [None], "the topic that is there is read meanwhile"
+        broker.create_topic(care.spec.topics[0])
+        publish(broker.bootstrap, care.spec.topics[0], [{"n": 2}])
+        [event] = await received(shard, 1)
+        assert event["data"] == {"n": 2}
+        assert [place.trouble for place in (await shard.status()).partitions] == [None, None]
+        await bench.shards.close()
+
+    run(broker, scenario)
+
+
 def test_a_slot_that_is_given_back_has_its_acks_committed_first(broker: Broker, topic: TopicFactory) -> None:
     name = topic(1)
     publish(broker.bootstrap, name, [{"n": 1}, {"n": 2}])

@@ -88,6 +88,11 @@ class Shard:
 
     # How it lives.
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether all topics of the subscription were there when they were looked for last."""
+        return self._coverage.is_complete
+
     async def open(self) -> None:
         """Find out where it stands and begin to read; called again, go on with partitions that appeared since.
 

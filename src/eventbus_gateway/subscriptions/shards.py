@@ -37,15 +37,16 @@ class Name(NamedTuple):
 
 
 class _Served:
-    """One shard with the task that opens it."""
+    """One shard with the task that opens it, and the time until topics that were not there are looked for again."""
 
-    __slots__ = ("opening", "shard", "slot", "subscription")
+    __slots__ = ("again_seconds", "opening", "shard", "slot", "subscription")
 
     def __init__(self, subscription: Subscription, slot: int, shard: Shard) -> None:
         self.subscription = subscription
         self.slot = slot
         self.shard = shard
         self.opening: asyncio.Task[None] | None = None
+        self.again_seconds = _FIRST_RETRY_SECONDS
 
 
 class Shards:
@@ -173,12 +174,27 @@ class Shards:
         pause = _FIRST_RETRY_SECONDS
         while self._served.get(name) is served:
             try:
-                return await served.shard.open()
+                await served.shard.open()
             except GatewayError as error:
                 logger.warning("shard %d of subscription %s cannot begin yet: %s", name.number, name[0], error.code)
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, _LAST_RETRY_SECONDS)
+            else:
+                return self._look_again(name, served)
         return None
+
+    def _look_again(self, name: Name, served: _Served) -> None:
+        """A new topic can be known to the replica that took its subscription, and to this one only a moment later."""
+        pause = served.again_seconds
+        if served.shard.is_complete:
+            served.again_seconds = _FIRST_RETRY_SECONDS
+        elif pause <= _LAST_RETRY_SECONDS:
+            served.again_seconds = 2 * pause
+            asyncio.get_running_loop().call_later(pause, self._go_on, name, served)
+
+    def _go_on(self, name: Name, served: _Served) -> None:
+        if self._served.get(name) is served:
+            self._run(served, self._opened(name, served))
 
     async def _updated(self, shard: Shard, subscription: Subscription) -> None:
         try:

@@ -9,5 +9,6 @@ from tests.broker import Broker
 @pytest.fixture(scope="session")
 def victim() -> Iterator[Broker]:
     """A broker that tests may stop and kill; each leaves it running."""
-    with Broker() as broker:
+    # Replicas that go on without one of them shall not take long to notice.
+    with Broker({"group.min.session.timeout.ms": "500"}) as broker:
         yield broker

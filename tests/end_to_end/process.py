@@ -101,6 +101,15 @@ class Child:
         os.kill(self.pid, signal.SIGKILL)
         self._process.wait(PATIENCE)
 
+    def stop(self) -> None:
+        """SIGSTOP: connections stay open and nothing is answered; returns when all threads stand still."""
+        os.kill(self.pid, signal.SIGSTOP)
+        os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+
+    def cont(self) -> None:
+        """SIGCONT."""
+        os.kill(self.pid, signal.SIGCONT)
+
     def ended(self, within: float = PATIENCE) -> int:
         """Wait for its end; its exit status.
 

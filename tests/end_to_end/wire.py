@@ -64,6 +64,10 @@ class Wire:
             self.open = False
         return Answer(int(head[0].split(" ")[1]), headers, body)
 
+    def is_over(self) -> bool:
+        """Whether the other side has ended the connection meanwhile."""
+        return self._reader.at_eof()
+
     def close(self) -> None:
         self.open = False
         self._writer.close()

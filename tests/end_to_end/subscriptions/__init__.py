@@ -1,0 +1,1 @@
+"""Subscriptions with several gateway processes and a real broker."""

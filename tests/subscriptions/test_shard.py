@@ -348,6 +348,25 @@ def test_a_shard_says_what_retention_took_before_it_was_read(broker: Broker, top
     run(broker, scenario)
 
 
+def test_a_topic_that_is_deleted_is_told_until_it_is_there_again(broker: Broker, topic: TopicFactory) -> None:
+    gone, here = topic(1), topic(1)
+    care = subscription(gone, here)
+
+    async def scenario(below: Ground) -> None:
+        shard = await opened(below.shard(care))
+        assert (await shard.status()).trouble is None
+        await asyncio.to_thread(broker.delete_topic, gone)
+        await shard.open()
+        assert (await shard.status()).trouble == "unknown_topic"
+        publish(broker.bootstrap, here, counted(0, 1))
+        assert numbers(await received(shard, 1)) == [0]
+        await asyncio.to_thread(broker.create_topic, gone)
+        await shard.open()
+        assert (await shard.status()).trouble is None
+
+    run(broker, scenario)
+
+
 def test_limits_that_change_hold_for_what_is_handed_out_already(broker: Broker, topic: TopicFactory) -> None:
     name = topic(1)
     publish(broker.bootstrap, name, counted(0, 1))

@@ -43,6 +43,8 @@ class Coverage:
         self._added = added
         self._feed: OpenFeed | None = None
         self._closed = False
+        self.trouble: GatewayError | None = None
+        """Why not all topics are read, None while they are."""
         self.is_complete = False
         """Whether all topics of the subscription were there when they were looked for last."""
 
@@ -100,18 +102,14 @@ class Coverage:
     async def _missing(self) -> list[Partition]:
         """Partitions of this shard that were not added yet."""
         places: list[Partition] = []
-        unknown = False
+        trouble: GatewayError | None = None
         for topic in self._subscription.spec.topics:
             try:
                 places += [(topic, partition) for partition in range(await self._means.partitions_of(topic))]
             except UnknownTopic as error:
                 # It may be new, or be created again; the others go on meanwhile.
-                self._intake.troubled(topic, 0, error)
-                unknown = True
-            else:
-                if isinstance(self._intake.troubles.get((topic, 0)), UnknownTopic):
-                    self._intake.troubled(topic, 0, None)
-        self.is_complete = not unknown
+                trouble = error
+        self.trouble, self.is_complete = trouble, trouble is None
         places += [(self._letters, partition) for partition in self._letters_until()]
         parallelism = self._subscription.spec.parallelism
         return [

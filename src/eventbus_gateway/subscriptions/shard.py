@@ -166,7 +166,7 @@ class Shard:
             start, end = lost if lost is not None else (None, None)
             trouble = _code(intake.troubles.get((progress.topic, progress.partition)))
             partitions.append(PartitionStatus(*progress, lost_from=start, lost_until=end, trouble=trouble))
-        trouble = _code(self._committing.trouble or self._storing.trouble)
+        trouble = _code(self._committing.trouble or self._storing.trouble or self._coverage.trouble)
         return ShardStatus(self._leases.counts(), tuple(partitions), trouble)
 
     # Inside.

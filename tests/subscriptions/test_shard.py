@@ -354,15 +354,24 @@ def test_a_topic_that_is_deleted_is_told_until_it_is_there_again(broker: Broker,
 
     async def scenario(below: Ground) -> None:
         shard = await opened(below.shard(care))
-        assert (await shard.status()).trouble is None
+
+        async def trouble() -> str | None:
+            await shard.open()
+            return (await shard.status()).trouble
+
+        async def is_told() -> bool:
+            return await trouble() == "unknown_topic"
+
+        async def is_over() -> bool:
+            return await trouble() is None
+
+        assert await is_over()
         await asyncio.to_thread(broker.delete_topic, gone)
-        await shard.open()
-        assert (await shard.status()).trouble == "unknown_topic"
+        await eventually(is_told)
         publish(broker.bootstrap, here, counted(0, 1))
         assert numbers(await received(shard, 1)) == [0]
         await asyncio.to_thread(broker.create_topic, gone)
-        await shard.open()
-        assert (await shard.status()).trouble is None
+        await eventually(is_over)
 
     run(broker, scenario)
 

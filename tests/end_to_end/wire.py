@@ -56,7 +56,9 @@ class Wire:
             await self._writer.drain()
             head = (await self._reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
             headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in head[1:-2])}
-            body = await self._reader.readexactly(int(headers["content-length"]))
+            # RFC 9110 section 8.6: 204 has none.
+            length = 0 if head[0].startswith("HTTP/1.1 204 ") else int(headers["content-length"])
+            body = await self._reader.readexactly(length)
         except (OSError, asyncio.IncompleteReadError) as error:
             self.open = False
             raise Unanswered from error

@@ -86,6 +86,7 @@ class Replicas:
         self._tables: dict[str, Mapping[str, Any]] = {
             "auth": _AUTH,
             "http": {"access_log": False},
+            "kafka": {"unknown_topic_recheck_seconds": 0.1},
             **tables,
             "subscriptions": subscriptions,
         }

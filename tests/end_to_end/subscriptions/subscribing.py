@@ -50,10 +50,21 @@ class Subscribed:
             batch = [_event(each, first + start + at) for at, each in enumerate(ids[start : start + _BATCH])]
             media = "application/cloudevents-batch+json"
             path = f"/topics/{self.topic}/events"
-            answer = await (caller or self.caller).call("POST", path, batch, content_type=media)
+            # A topic so new that the process does not know it yet.
+            while (
+                answer := await (caller or self.caller).call("POST", path, batch, content_type=media)
+            ).status == 404:
+                await pause()
             assert answer.status == 200, answer.body[:500]
         self.published += ids
         return ids
+
+    async def _publish(self, batch: list[dict[str, Any]], caller: Caller) -> None:
+        path, media = f"/topics/{self.topic}/events", "application/cloudevents-batch+json"
+        # 404 for a topic so new that the process does not know it yet.
+        while (answer := await caller.call("POST", path, batch, content_type=media)).status == 404:
+            await pause()
+        assert answer.status == 200, answer.body[:500]
 
     async def status(self) -> Any:
         """How far it is."""

@@ -137,7 +137,10 @@ class Reading:
     async def finish(self) -> None:
         """Wait until everything was handed out and nothing is left."""
         wanted, seen = set(self._subscribed.published), self.books.deliveries
-        await self.books.until(lambda: wanted <= seen.keys(), f"all {len(wanted)} events")
+        try:
+            await self.books.until(lambda: wanted <= seen.keys(), f"all {len(wanted)} events")
+        except AssertionError as error:
+            raise AssertionError(f"{error}: {await self._subscribed.status()}") from None
         deadline = time.monotonic() + PATIENCE
         while (status := await self._subscribed.status())["lag"] != 0:
             assert time.monotonic() < deadline, status

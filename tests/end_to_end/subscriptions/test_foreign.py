@@ -54,12 +54,12 @@ def test_another_principal_finds_no_such_subscription_and_settles_nothing_with_i
                 assert await stranger.refused("POST", f"{one.path}/{verb}", each) == HIDDEN
                 # As if they were tokens of a subscription of their own.
                 assert await stranger.refused("POST", f"{theirs.path}/{verb}", each) == LOST
-            for path in (one.path, f"{one.path}-that-nobody-has"):
-                for method, below in (("GET", ""), ("DELETE", ""), ("GET", "/status"), ("GET", "/dead-letters")):
-                    assert await stranger.refused(method, path + below) == HIDDEN
-                for below in ("receive", "pause", "resume", "redrive"):
-                    assert await stranger.refused("POST", f"{path}/{below}") == HIDDEN
-                assert await stranger.refused("POST", f"{path}/seek", {"to": "latest"}) == HIDDEN
+            for method, below in (("GET", ""), ("DELETE", ""), ("GET", "/status"), ("GET", "/dead-letters")):
+                assert await stranger.refused(method, one.path + below) == HIDDEN
+            for below in ("receive", "pause", "resume", "redrive"):
+                assert await stranger.refused("POST", f"{one.path}/{below}") == HIDDEN
+            assert await stranger.refused("POST", f"{one.path}/seek", {"to": "latest"}) == HIDDEN
+            assert await stranger.refused("GET", f"{one.path}-that-nobody-has") == HIDDEN
             listed = (await stranger.ok("GET", "/subscriptions"))["subscriptions"]
             assert [about["name"] for about in listed] == [theirs.name]
 

@@ -6,7 +6,7 @@ import pytest
 from tests.broker import Broker
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def victim() -> Iterator[Broker]:
     """A broker that tests may stop and kill; each leaves it running."""
     # Replicas that go on without one of them shall not take long to notice.

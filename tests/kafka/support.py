@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
-from confluent_kafka import Consumer, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 from eventbus_gateway.kafka.events import ProducerEvent
 from eventbus_gateway.kafka.producer import KafkaProducer
@@ -102,7 +102,7 @@ def read_log(bootstrap: str, topic: str) -> list[LoggedRecord]:
     consumer = Consumer(config)
     try:
         partitions = sorted(consumer.list_topics(topic, timeout=PATIENCE).topics[topic].partitions)
-        ends = {p: consumer.get_watermark_offsets(TopicPartition(topic, p), timeout=PATIENCE)[1] for p in partitions}
+        ends = {partition: _end(consumer, TopicPartition(topic, partition)) for partition in partitions}
         consumer.assign([TopicPartition(topic, p, 0) for p, end in ends.items() if end])
         found: list[LoggedRecord] = []
         deadline = time.monotonic() + PATIENCE
@@ -116,6 +116,18 @@ def read_log(bootstrap: str, topic: str) -> list[LoggedRecord]:
         return sorted(found, key=lambda record: (record.partition, record.offset))
     finally:
         consumer.close()
+
+
+def _end(consumer: Consumer, place: TopicPartition) -> int:
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            return int(consumer.get_watermark_offsets(place, timeout=PATIENCE)[1])
+        except KafkaException:
+            # A broker that was stopped for a while needs a moment until all clients know its partitions again.
+            if time.monotonic() > deadline:
+                raise
+            consumer.list_topics(place.topic, timeout=PATIENCE)
 
 
 def _logged(message: Message) -> LoggedRecord:

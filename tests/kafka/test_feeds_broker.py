@@ -144,7 +144,13 @@ def run(bootstrap: str, scenario: Callable[[Reading], Awaitable[None]], **settin
 def write(
     bootstrap: str, topic: str, values: Sequence[bytes], *, partition: int = 0, compression: str = "none"
 ) -> None:
-    config = {"linger.ms": 5, "acks": "all", "reconnect.backoff.max.ms": 200, "compression.type": compression}
+    # Idempotent, so that what is sent again on a slow machine comes neither twice nor in another order.
+    config = {
+        "linger.ms": 5,
+        "enable.idempotence": True,
+        "reconnect.backoff.max.ms": 200,
+        "compression.type": compression,
+    }
     producer = Producer({"bootstrap.servers": bootstrap, **config})
     for value in values:
         producer.produce(topic, value, partition=partition)

@@ -81,7 +81,7 @@ def place(request: pytest.FixtureRequest) -> Iterator[Place]:
 
 def write(bootstrap: str, topic: str, count: int, *, partition: int = 0, first: int = NOON) -> None:
     """Records with a timestamp a second apart."""
-    producer = Producer({"bootstrap.servers": bootstrap, "linger.ms": 0})
+    producer = Producer({"bootstrap.servers": bootstrap, "linger.ms": 0, "enable.idempotence": True})
     for number in range(count):
         producer.produce(topic, b"v", partition=partition, timestamp=first + 1_000 * number)
     assert producer.flush(PATIENCE) == 0

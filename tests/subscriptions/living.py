@@ -98,7 +98,7 @@ def spec(*topics: str, **fields: Any) -> Spec:
 
 def write(bootstrap: str, topic: str, count: int, *, partition: int = 0) -> None:
     """Records with a timestamp a second apart, from noon on."""
-    producer = Producer({"bootstrap.servers": bootstrap, "linger.ms": 0})
+    producer = Producer({"bootstrap.servers": bootstrap, "linger.ms": 0, "enable.idempotence": True})
     for number in range(count):
         producer.produce(topic, b"v", partition=partition, timestamp=int(NOON * 1_000) + 1_000 * number)
     assert producer.flush(PATIENCE) == 0

@@ -117,7 +117,7 @@ def subscription(*topics: str, name: str = "care", **spec: Any) -> Subscription:
 
 def publish(bootstrap: str, topic: str, values: Sequence[Any], *, partition: int = 0, key: str | None = None) -> None:
     """Store JSON events and wait until they are stored."""
-    producer = Producer({"bootstrap.servers": bootstrap, "linger.ms": 0, "acks": "all"})
+    producer = Producer({"bootstrap.servers": bootstrap, "linger.ms": 0, "enable.idempotence": True})
     for value in values:
         producer.produce(topic, orjson.dumps(value), key, partition=partition)
     assert producer.flush(PATIENCE) == 0

@@ -149,7 +149,7 @@ class App:
         await self._administration.start()
         await self._warm_up()
         if replica is not None:
-            await replica.start(_WARM_UP_SECONDS)
+            await replica.start(_WARM_UP_SECONDS if self._producer.status().up else 0.0)
 
         # Phase 2: listen; probes first, so that nobody is sent here too early
         self._access_log.start()

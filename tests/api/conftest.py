@@ -3,9 +3,13 @@
 from collections.abc import Iterator
 
 import pytest
+from tests.api.managing import Play, Scenario, office
 from tests.api.publishing import TOPICS, WAYS, kafka, registry
 from tests.api.wire import pool
+from tests.broker import Broker
+from tests.conftest import TopicFactory
 from tests.serving import Served, Way, served
+from tests.subscriptions.living import run
 
 from eventbus_gateway.kafka.records import Record
 
@@ -39,3 +43,23 @@ def _pooled() -> Iterator[None]:
     """Stop what the tests of the edge have shared."""
     yield
     pool.close()
+
+
+@pytest.fixture
+def table(topic: TopicFactory) -> str:
+    """A topic for a table of subscriptions."""
+    return topic(1, cleanup_policy="compact")
+
+
+@pytest.fixture
+def play(broker: Broker, table: str) -> Play:
+    """Runs a scenario on one replica."""
+
+    def go(scenario: Scenario) -> None:
+        async def alone() -> None:
+            async with office(broker.bootstrap, table) as own:
+                await scenario(own)
+
+        run(alone)
+
+    return go

@@ -166,3 +166,4 @@ async def office(
 
 
 Scenario = Callable[[Office], Awaitable[None]]
+Play = Callable[[Scenario], None]

@@ -1,9 +1,7 @@
 """Dead letters as their owners see them."""
 
-from collections.abc import Callable
-
 import pytest
-from tests.api.managing import Office, Scenario, office
+from tests.api.managing import Office, Play, office
 from tests.broker import Broker
 from tests.conftest import TopicFactory
 from tests.subscriptions.living import run
@@ -15,32 +13,11 @@ from eventbus_gateway.kafka.partitions import Position
 from eventbus_gateway.kafka.records import Record
 from eventbus_gateway.subscriptions.outgoing import Codec
 
-Play = Callable[[Scenario], None]
-
-
-@pytest.fixture
-def table(topic: TopicFactory) -> str:
-    return topic(1, cleanup_policy="compact")
-
 
 @pytest.fixture(scope="module")
 def name(topic: TopicFactory) -> str:
     """A topic with nothing in it."""
     return topic(1)
-
-
-@pytest.fixture
-def play(broker: Broker, table: str) -> Play:
-    """Runs a scenario on one replica."""
-
-    def go(scenario: Scenario) -> None:
-        async def alone() -> None:
-            async with office(broker.bootstrap, table) as own:
-                await scenario(own)
-
-        run(alone)
-
-    return go
 
 
 async def data(own: Office, path: str, query: str = "") -> list[object]:

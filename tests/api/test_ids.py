@@ -8,7 +8,8 @@ from itertools import count
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eventbus_gateway.api.ids import IdSource, Timestamps
+from eventbus_gateway.api.ids import IdSource
+from eventbus_gateway.subscriptions.instants import Timestamps
 
 # Up to the end of the year 9999, which is where RFC 3339 ends.
 MILLISECONDS = st.integers(0, 253_402_300_799_999)

@@ -2,11 +2,10 @@
 
 import gzip
 import json
-from collections.abc import Callable
 from typing import Any
 
 import pytest
-from tests.api.managing import PATH, Office, Scenario, office
+from tests.api.managing import PATH, Office, Play, office
 from tests.api.publishing import problem
 from tests.broker import Broker
 from tests.conftest import TopicFactory
@@ -18,32 +17,11 @@ from eventbus_gateway.api.http import Answer
 from eventbus_gateway.kafka.partitions import Position
 from eventbus_gateway.subscriptions.settings import SubscriptionSettings
 
-Play = Callable[[Scenario], None]
-
-
-@pytest.fixture
-def table(topic: TopicFactory) -> str:
-    return topic(1, cleanup_policy="compact")
-
 
 @pytest.fixture(scope="module")
 def name(topic: TopicFactory) -> str:
     """A topic with nothing in it."""
     return topic(2)
-
-
-@pytest.fixture
-def play(broker: Broker, table: str) -> Play:
-    """Runs a scenario on one replica."""
-
-    def go(scenario: Scenario) -> None:
-        async def alone() -> None:
-            async with office(broker.bootstrap, table) as own:
-                await scenario(own)
-
-        run(alone)
-
-    return go
 
 
 # Creating, reading, changing

@@ -96,7 +96,13 @@ class Scene:
         return shelf
 
     async def receive(self, wait_seconds: float = 0.0, ask: Ask = ASK) -> list[bytes]:
-        return await self.routing.receive(self.subscription, ask, wait_seconds, self.ended)
+        return await self.received(self.subscription, ask, wait_seconds)
+
+    async def received(self, subscription: Subscription, ask: Ask, wait_seconds: float) -> list[bytes]:
+        """What is at hand, else what comes while somebody waits; see ``api.receive``."""
+        gathering = self.routing.gathering(subscription, ask)
+        events = [] if self.ended.done() else await gathering.at_hand()
+        return events or await gathering.waited(wait_seconds, self.ended)
 
 
 def subscription(parallelism: int) -> Subscription:
@@ -157,7 +163,7 @@ def test_no_shard_is_left_waiting_because_others_have_plenty() -> None:
             for _ in range(200):
                 firsts += await on.receive(ask=one)
                 # Somebody else's receive in between, in step with it.
-                await on.routing.receive(other, one, 0.0, on.ended)
+                await on.received(other, one, 0.0)
             # Of 200 fair choices among four, fewer than ten for one of them come once in 10**14 times.
             assert all(firsts.count(event) >= 10 for event in events(range(4)))
 

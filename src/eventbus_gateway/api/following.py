@@ -179,10 +179,7 @@ class Following:
         return event if event is not None else self._outgoing.open(record).event()
 
     def _wanted(self, opened: Opened, pattern: Pattern) -> Event | None:
-        decided = pattern.decide(opened.seen(with_data=False))
-        if decided is None:
-            decided = pattern.matches(opened.seen(with_data=True))
-        return opened.event() if decided else None
+        return opened.event() if opened.matches(pattern) else None
 
     async def _fetched(self, record: Consumed, batch: Batch) -> Event | None:
         """The same, once its schemas are fetched; ``_LATER`` where that fails and there are events before it."""

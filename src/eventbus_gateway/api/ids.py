@@ -10,8 +10,6 @@ _ROOM = 1 << 20
 _DRAWS = 64
 # The last two digits of all ids: behind a number's other digits, looking them up costs a third of rendering it.
 _TAILS = tuple(f"{number:02x}" for number in range(256))
-# How all times end.
-_FRACTIONS = tuple(f".{number:03d}Z" for number in range(1_000))
 
 
 class IdSource:
@@ -64,23 +62,3 @@ class IdSource:
             self._entropy = os.urandom(10 * _DRAWS)
         drawn, self._entropy = self._entropy[:10], self._entropy[10:]
         return drawn
-
-
-class Timestamps:
-    """Renders milliseconds since the epoch as RFC 3339 in UTC; the seconds' part is kept while it lasts."""
-
-    def __init__(self) -> None:
-        self._begin = 0  # milliseconds
-        self._text = _second_text(0)
-
-    def __call__(self, milliseconds: int) -> str:
-        rest = milliseconds - self._begin
-        if not 0 <= rest < 1_000:
-            second, rest = divmod(milliseconds, 1_000)
-            self._begin = second * 1_000
-            self._text = _second_text(second)
-        return self._text + _FRACTIONS[rest]
-
-
-def _second_text(second: int) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))

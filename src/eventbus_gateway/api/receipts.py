@@ -7,10 +7,10 @@ from typing import Any
 import orjson
 
 from eventbus_gateway.api.http import JSON, NO_HEADERS, Answer
-from eventbus_gateway.api.ids import Timestamps
 from eventbus_gateway.api.problems import problem, status_of
 from eventbus_gateway.errors import NotAttempted
 from eventbus_gateway.kafka.records import NotStored, Outcome, Stored, Unknown
+from eventbus_gateway.subscriptions.instants import Timestamps
 
 _timestamps = Timestamps()
 # Past the keyword handling of a named tuple's own constructor, for what is made once an event.

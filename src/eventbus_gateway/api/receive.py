@@ -61,7 +61,7 @@ class Receive:
         """The answer to a receive.
 
         Raises:
-            GatewayError: see ``receive_body``, ``FindOwn`` and ``Routing.receive``.
+            GatewayError: see ``receive_body``, ``FindOwn`` and ``Gathering.waited``.
         """
         asked = receive_body(request, self._settings)
         subscription = await self._own(request)

@@ -1,12 +1,7 @@
 """A connection that takes data in, with bounds on heads and on chunk framing."""
 
-from typing import Any
-
 import httptools
-from uvicorn.config import Config
-from uvicorn.server import ServerState
 
-from eventbus_gateway.api.edge import Edge
 from eventbus_gateway.api.gateway import failure
 from eventbus_gateway.api.timed import TimedConnection
 from eventbus_gateway.errors import GatewayError, HeadersTooLarge, MalformedRequest, RequestTimeout
@@ -18,25 +13,18 @@ _WHITE_SPACE = (b" ", b"\t")
 class ReceivingConnection(TimedConnection):
     """The part of a connection that feeds the parser and collects heads.
 
-    Args:
-        edge: what it shares with all others.
-        config: uvicorn's configuration.
-        server_state: uvicorn's state.
-        app_state: the application's state as uvicorn keeps it.
+    It is made like a ``TimedConnection``.
     """
 
-    def __init__(
-        self, edge: Edge, config: Config, server_state: ServerState, app_state: dict[str, Any], **rest: Any
-    ) -> None:
-        super().__init__(edge, config, server_state, app_state, **rest)
-        self._receiving = False  # between the first byte of a request and the last
-        self._in_head = False
-        self._is_refusing = False
-        self._block_bytes = 0  # of the data block in hand
-        self._span_bytes = 0  # of all blocks that the head came in: never less than the head itself
-        self._carries = False  # in the same head or chunk framing since the beginning of the data block
-        self._carried_bytes = 0  # of such data blocks in a row
-        self._awaits_head: bool | None = None  # which deadline runs: the head's, the body's, or none yet
+    # On the class: every connection begins like this.
+    _receiving = False  # between the first byte of a request and the last
+    _in_head = False
+    _is_refusing = False
+    _block_bytes = 0  # of the data block in hand
+    _span_bytes = 0  # of all blocks that the head came in: never less than the head itself
+    _carries = False  # in the same head or chunk framing since the beginning of the data block
+    _carried_bytes = 0  # of such data blocks in a row
+    _awaits_head: bool | None = None  # which deadline runs: the head's, the body's, or none yet
 
     def data_received(self, data: bytes) -> None:
         if self._is_refusing:

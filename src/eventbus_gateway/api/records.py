@@ -8,11 +8,12 @@ from eventbus_gateway.api.attributes import Attributes, in_headers
 from eventbus_gateway.api.commands import Command
 from eventbus_gateway.api.events import Draft
 from eventbus_gateway.api.http import Request
-from eventbus_gateway.api.ids import IdSource, Timestamps
+from eventbus_gateway.api.ids import IdSource
 from eventbus_gateway.api.topics import MISSING, Topic, at_path
 from eventbus_gateway.errors import EventError, EventTooLarge, Fault, InvalidAttribute, InvalidEvent
 from eventbus_gateway.kafka.records import Record
 from eventbus_gateway.schemas.cache import Schema
+from eventbus_gateway.subscriptions.instants import Timestamps
 
 Headers = list[tuple[str, bytes]]
 KeyReader = Callable[[Attributes, Any], bytes | None]

@@ -1,11 +1,5 @@
 """A connection that recognises heads which came before."""
 
-from typing import Any
-
-from uvicorn.config import Config
-from uvicorn.server import ServerState
-
-from eventbus_gateway.api.edge import Edge
 from eventbus_gateway.api.heads import HEAD_END, MAX_LEARNING_BYTES, Head
 from eventbus_gateway.api.http import Request
 from eventbus_gateway.api.receiving import ReceivingConnection
@@ -18,18 +12,10 @@ class RememberingConnection(ReceivingConnection):
     Only a data block that is one whole request goes that way, and only between requests, when the parser has nothing
     in hand: it is left as it was, ready for the next request.
 
-    Args:
-        edge: what it shares with all others.
-        config: uvicorn's configuration.
-        server_state: uvicorn's state.
-        app_state: the application's state as uvicorn keeps it.
+    It is made like a ``TimedConnection``.
     """
 
-    def __init__(
-        self, edge: Edge, config: Config, server_state: ServerState, app_state: dict[str, Any], **rest: Any
-    ) -> None:
-        super().__init__(edge, config, server_state, app_state, **rest)
-        self._block = self._raw_head = b""  # the data block that a request began with, and what may be its head
+    _block = _raw_head = b""  # the data block that a request began with, and what may be its head
 
     def data_received(self, data: bytes) -> None:
         if not self._receiving and not self._is_refusing:

@@ -3,7 +3,7 @@
 import os
 import pathlib
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
@@ -162,6 +162,11 @@ def _bounds(config: Config) -> Iterator[Broken]:
             publish.max_batch_events,
         ),
     ]
+    yield from _too_small(bounds)
+
+
+def _too_small(bounds: Iterable[tuple[str, float, str, float]]) -> Iterator[Broken]:
+    """Which of the first keys have values below those of the second ones."""
     for larger, value, smaller, least in bounds:
         if value < least:
             yield _broken(f"must be at least {smaller}", larger, smaller)
@@ -184,19 +189,14 @@ def _peers(config: Config) -> Iterator[Broken]:
 
 def _sessions(config: Config) -> Iterator[Broken]:
     settings = config.subscriptions
-    limits = [
-        ("max_lease_seconds", settings.max_lease_seconds, "default_lease_seconds", settings.default_lease_seconds),
-        (
-            "max_subscriptions",
-            settings.max_subscriptions,
-            "max_subscriptions_per_owner",
-            settings.max_subscriptions_per_owner,
-        ),
-    ]
-    for larger, value, smaller, least in limits:
-        if value < least:
-            keys = (f"subscriptions.{larger}", f"subscriptions.{smaller}")
-            yield _broken(f"must be at least {keys[1]}", *keys)
+    lease, default = "subscriptions.max_lease_seconds", "subscriptions.default_lease_seconds"
+    most, each = "subscriptions.max_subscriptions", "subscriptions.max_subscriptions_per_owner"
+    yield from _too_small(
+        [
+            (lease, settings.max_lease_seconds, default, settings.default_lease_seconds),
+            (most, settings.max_subscriptions, each, settings.max_subscriptions_per_owner),
+        ]
+    )
     if settings.enabled and settings.max_concurrent_polls >= config.http.max_in_flight_requests:
         key, other = "subscriptions.max_concurrent_polls", "http.max_in_flight_requests"
         sentence = f"must be less than {other}, or nobody can publish while so many wait"

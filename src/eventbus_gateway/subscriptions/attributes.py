@@ -2,8 +2,6 @@
 
 import binascii
 import re
-import time
-from collections.abc import Callable
 from typing import Any
 
 import orjson
@@ -86,17 +84,3 @@ def key_text(key: Any) -> str:
 def base64_text(raw: bytes) -> str:
     """Bytes as CloudEvents writes them (RFC 4648 section 4)."""
     return binascii.b2a_base64(raw, newline=False).decode("ascii")
-
-
-def timestamps() -> Callable[[int], str]:
-    """What renders milliseconds since the epoch as RFC 3339 in UTC; the second's part is kept while it lasts."""
-    second, text = -1, ""
-
-    def render(milliseconds: int) -> str:
-        nonlocal second, text
-        whole, rest = divmod(milliseconds, 1_000)
-        if whole != second:
-            second, text = whole, time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(whole))
-        return f"{text}.{rest:03d}Z"
-
-    return render

@@ -1,6 +1,6 @@
 """Which partitions a shard reads, and from where on."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from eventbus_gateway.errors import GatewayError, UnknownTopic
 from eventbus_gateway.kafka.consumed import Consumed
@@ -44,9 +44,7 @@ class Coverage:
         self._feed: OpenFeed | None = None
         self._closed = False
         self.trouble: GatewayError | None = None
-        """Why not all topics are read, None while they are."""
-        self.is_complete = False
-        """Whether all topics of the subscription were there when they were looked for last."""
+        """Why not all topics are read, None where all were there when they were looked for last."""
 
     @property
     def is_open(self) -> bool:
@@ -82,13 +80,17 @@ class Coverage:
         if len(known) < len(until):
             await self.open()
 
+    async def commit(self, positions: Mapping[Partition, Position]) -> Mapping[Partition, GatewayError | None]:
+        """Store how far the group of this state is; see ``Positions.commit``."""
+        return await self._means.positions.commit(self._group, positions)
+
     async def move(self, topic: str, partition: int, offset: int) -> None:
         """Commit another position; for the state that comes after this one.
 
         Raises:
             GatewayError: it may not be stored.
         """
-        outcomes = await self._means.positions.commit(self._group, {(topic, partition): Position(offset)})
+        outcomes = await self.commit({(topic, partition): Position(offset)})
         for error in outcomes.values():
             if error is not None:
                 raise error
@@ -109,7 +111,7 @@ class Coverage:
             except UnknownTopic as error:
                 # It may be new, or be created again; the others go on meanwhile.
                 trouble = error
-        self.trouble, self.is_complete = trouble, trouble is None
+        self.trouble = trouble
         places += [(self._letters, partition) for partition in self._letters_until()]
         parallelism = self._subscription.spec.parallelism
         return [

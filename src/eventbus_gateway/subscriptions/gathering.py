@@ -37,6 +37,10 @@ class Route(Protocol):
 class Gathering:
     """A receive under way.
 
+    First all shards are asked once, in an order that starts elsewhere each time; where that gives nothing, all are
+    waited for at once. Neither is to be cancelled: events may be leased already that would come back only after their
+    lease.
+
     Args:
         route: the way to the shards.
         subscription_id: id of the subscription.
@@ -63,11 +67,19 @@ class Gathering:
         return self._events
 
     async def waited(self, seconds: float, ended: "asyncio.Future[Any]") -> list[bytes]:
-        """What comes after there was nothing at hand; see ``Routing.receive``.
+        """What comes after there was nothing at hand.
 
         Args:
-            seconds: how long to wait for events.
-            ended: done when nobody waits any more.
+            seconds: how long to wait for the first event.
+            ended: done when nobody waits any more: the caller has gone, or the process ends. Not cancelled by this.
+
+        Returns:
+            Events as JSON objects with ``ackToken`` and ``deliveryCount``; empty when every shard was asked and had
+            nothing, or ``ended`` came.
+
+        Raises:
+            OwnerUnavailable: there was nothing, and the owner of a shard could not be asked.
+            GatewayError: there was nothing, and a shard cannot work (``KafkaUnavailable``, for example).
         """
         self._ended = ended
         now = self._route.clock()

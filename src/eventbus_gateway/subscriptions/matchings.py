@@ -92,5 +92,4 @@ class Matchings:
         topic = self._topics.get(opened.record.topic)
         if topic is not None and len(topic) > 1:
             return reader in topic.readers(opened)
-        decided = pattern.decide(opened.seen(with_data=False))
-        return pattern.matches(opened.seen(with_data=True)) if decided is None else decided
+        return opened.matches(pattern)

@@ -18,7 +18,9 @@ import orjson
 
 from eventbus_gateway.errors import CorruptRecord, SchemaMissing, SchemaUnusable
 from eventbus_gateway.kafka.consumed import Consumed
-from eventbus_gateway.subscriptions.attributes import base64_text, key_text, stored_attributes, timestamps
+from eventbus_gateway.subscriptions.attributes import base64_text, key_text, stored_attributes
+from eventbus_gateway.subscriptions.instants import Timestamps
+from eventbus_gateway.subscriptions.patterns import Pattern
 
 Event = dict[str, Any]
 """An event as orjson renders it: members by name, ``data`` as a value or as a fragment of JSON text."""
@@ -136,7 +138,7 @@ class Outgoing:
         self.form = form
         # By the whole frame: nearly all records of a topic have one of very few schemas.
         self._recent: dict[bytes, Codec] = {}
-        self._rendered = timestamps()
+        self._rendered = Timestamps()
 
     def event(self, record: Consumed) -> Event | None:
         """The event of a record, or None where a schema has to be fetched first: then :meth:`complete` gives it."""
@@ -321,6 +323,11 @@ class Opened:
             if self._why is None:
                 seen["data"] = self._data
         return seen
+
+    def matches(self, pattern: Pattern) -> bool:
+        """Whether a pattern wants the event; its data is looked at only where the attributes leave that open."""
+        decided = pattern.decide(self.seen(with_data=False))
+        return pattern.matches(self.seen(with_data=True)) if decided is None else decided
 
     def event(self) -> Event:
         """The event as it goes out."""

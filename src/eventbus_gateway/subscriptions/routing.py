@@ -72,39 +72,13 @@ class Routing:
         self.clock = clock
 
     def gathering(self, subscription: Subscription, ask: Ask) -> Gathering:
-        """A receive that begins, for whoever looks at what is at hand before it waits.
+        """A receive from all shards, to be asked for what is at hand and then, where that is nothing, to wait.
 
         Args:
             subscription: whose events.
             ask: what is wanted.
         """
         return Gathering(self, subscription.id, subscription.spec.parallelism, ask, self._patience_seconds)
-
-    async def receive(
-        self, subscription: Subscription, ask: Ask, wait_seconds: float, ended: "asyncio.Future[Any]"
-    ) -> list[bytes]:
-        """Lease events from all shards.
-
-        First all shards are asked once, in an order that starts elsewhere each time; where that gives nothing, all
-        are waited for at once. An empty answer means that every shard was asked and had nothing, or that ``ended``
-        came. Not to be cancelled: events may be leased already that would come back only after their lease.
-
-        Args:
-            subscription: whose events.
-            ask: what is wanted.
-            wait_seconds: how long to wait for the first event.
-            ended: done when nobody waits any more: the caller has gone, or the process ends. Not cancelled by this.
-
-        Returns:
-            Events as JSON objects with ``ackToken`` and ``deliveryCount``.
-
-        Raises:
-            OwnerUnavailable: there was nothing, and the owner of a shard could not be asked.
-            GatewayError: there was nothing, and a shard cannot work (``KafkaUnavailable``, for example).
-        """
-        gathering = self.gathering(subscription, ask)
-        events = [] if ended.done() else await gathering.at_hand()
-        return events or await gathering.waited(wait_seconds, ended)
 
     async def settle(self, subscription: Subscription, settling: Settling) -> list[Outcome | GatewayError]:
         """Do what a client says of events.

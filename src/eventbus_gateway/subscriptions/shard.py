@@ -3,11 +3,10 @@
 import asyncio
 import contextlib
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 from eventbus_gateway.errors import GatewayError, NotOwner
 from eventbus_gateway.kafka.consumed import Consumed
-from eventbus_gateway.kafka.partitions import Partition, Position
 from eventbus_gateway.subscriptions.calls import Ask, PartitionStatus, Settling, ShardStatus, Verb
 from eventbus_gateway.subscriptions.committing import Committing
 from eventbus_gateway.subscriptions.coverage import Coverage
@@ -54,12 +53,10 @@ class Shard:
         reopen: Callable[[], None],
     ) -> None:
         self._subscription = subscription
-        self.number = number
         self._means = means
         self._holds = holds
         self._reopen = reopen
         settings, spec = means.settings, subscription.spec
-        self._group = subscription.group(settings.group_prefix)
         letters = subscription.dead_letter_topic
         bounds = Bounds(settings.max_window_events, settings.max_window_bytes)
         self._supply: Supply[Consumed] = Supply(
@@ -72,14 +69,14 @@ class Shard:
         )
         destination = Destination(letters, subscription.full_name, means.sink, means.create_letters)
         self._storing = Storing(self._leases, destination, holds, means.clock, self._stored)
+        self._coverage = Coverage(subscription, number, means, self._supply, self._intake, self._progressed)
         self._committing = Committing(
             self._supply,
-            self._commit,
+            self._coverage.commit,
             holds,
             settings.commit_interval_seconds,
             _SETTLE_SESSIONS * settings.session_timeout_seconds,
         )
-        self._coverage = Coverage(subscription, number, means, self._supply, self._intake, self._committing.soon)
         self._waiters = Waiters(means.clock)
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
@@ -91,7 +88,7 @@ class Shard:
     @property
     def is_complete(self) -> bool:
         """Whether all topics of the subscription were there when they were looked for last."""
-        return self._coverage.is_complete
+        return self._coverage.trouble is None
 
     async def open(self) -> None:
         """Find out where it stands and begin to read; called again, go on with partitions that appeared since.
@@ -244,9 +241,6 @@ class Shard:
         self._timer = None
         self._leases.advance(self._means.clock())
         self._changed()
-
-    async def _commit(self, positions: Mapping[Partition, Position]) -> Mapping[Partition, GatewayError | None]:
-        return await self._means.positions.commit(self._group, positions)
 
     def _begin_anew(self, topic: str, partition: int, earliest: int) -> None:
         """A topic was deleted and created again: what was known of the partition is about another one."""

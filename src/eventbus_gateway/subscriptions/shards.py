@@ -114,7 +114,7 @@ class Shards:
     def changed(self, before: Subscription | None, after: Subscription | None) -> None:
         """A subscription was created, changed or deleted."""
         if before is not None and (after is None or not same_state(before, after)):
-            is_over = after is None or before.group("") != after.group("")
+            is_over = after is None or before.control.group != after.control.group
             for name in [name for name in self._served if name.subscription_id == before.id]:
                 if is_over:
                     self._drop(name)  # nobody goes on from what it would commit

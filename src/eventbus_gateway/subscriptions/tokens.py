@@ -59,7 +59,7 @@ def token(start: str, offset: int, delivery_count: int) -> str:
         offset: place of the event.
         delivery_count: how often it was handed out.
     """
-    return start + _text(_WHICH.pack(offset, delivery_count))
+    return tokens_of([(start, offset, delivery_count)])[0]
 
 
 def tokens_of(hand_outs: Sequence[tuple[str, int, int]]) -> list[str]:

@@ -16,8 +16,9 @@ $(READY): requirements/dev.lock pyproject.toml
 dev: $(READY)
 	@$(BIN)/eventbus dev
 
+# Half of the tests' time is waiting for brokers and processes, so two share the machine's cores.
 test: $(READY)
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist loadgroup --no-loadscope-reorder
 
 check: $(READY)
 	$(BIN)/ruff check .

@@ -3,12 +3,15 @@
 import os
 from collections.abc import Iterator
 from itertools import count
+from pathlib import Path
 from typing import Protocol
 
 import pytest
 from tests.broker import Broker, BrokerCluster, missing
 
 _LEFT_OUT = pytest.StashKey[str]()
+_HERE = Path(__file__).parent
+_TOGETHER = _HERE / "end_to_end"
 _BROKER_FIXTURES = frozenset({"broker", "cluster3", "topic"})
 
 
@@ -18,21 +21,39 @@ class TopicFactory(Protocol):
     def __call__(self, partitions: int = 1, **config: str) -> str: ...
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Find out whether brokers can be started; where they cannot, that fails the run in CI."""
+    if not (programs := missing()) or hasattr(config, "workerinput"):
+        return
+    line = f"tests that need a real Kafka broker are left out: {' and '.join(programs)} not found"
+    if os.environ.get("CI", "").lower() == "true":
+        raise pytest.UsageError(line)
+    config.stash[_LEFT_OUT] = line
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what needs a broker where none can be started; in CI that fails the run instead."""
+    """Spread tests over worker processes by file, and leave out what cannot run here."""
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(_group(item)))
+    # The longest group begins first, beside all others.
+    items.sort(key=lambda item: not item.path.is_relative_to(_TOGETHER))
+    _leave_out(config, items)
+
+
+def _group(item: pytest.Item) -> str:
+    """What shares a process: a file, and all end-to-end tests, which load the machine and share brokers."""
+    return str((_TOGETHER if item.path.is_relative_to(_TOGETHER) else item.path).relative_to(_HERE))
+
+
+def _leave_out(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what needs a broker where none can be started."""
     need = [item for item in items if item.get_closest_marker("broker") or _BROKER_FIXTURES & _fixtures(item)]
     for item in need:
         item.add_marker("broker")
-    programs = missing()
-    if not need or not programs:
-        return
-    line = f"{len(need)} tests need a real Kafka broker and are left out: {' and '.join(programs)} not found"
-    if os.environ.get("CI", "").lower() == "true":
-        raise pytest.UsageError(line)
-    left_out = set(need)
-    config.hook.pytest_deselected(items=need)
-    items[:] = [item for item in items if item not in left_out]
-    config.stash[_LEFT_OUT] = line
+    if need and missing():
+        left_out = set(need)
+        config.hook.pytest_deselected(items=need)
+        items[:] = [item for item in items if item not in left_out]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
@@ -47,6 +68,9 @@ def broker() -> Iterator[Broker]:
     config = {
         "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
         "allow.everyone.if.no.acl.found": "true",
+        # Nobody stops this one, so a silence is a machine that stalls: no reason to fence the only broker there is.
+        "broker.session.timeout.ms": "30000",
+        "broker.heartbeat.interval.ms": "1000",
     }
     with Broker(config) as one:
         yield one

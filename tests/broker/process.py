@@ -53,6 +53,8 @@ _SETTINGS = {
     "broker.heartbeat.interval.ms": "200",
     "log.cleaner.dedupe.buffer.size": "4194304",
     "controlled.shutdown.enable": "false",
+    # Records of tests may be of any time, also of years ago.
+    "log.retention.ms": "-1",
 }
 _taken: set[int] = set()
 

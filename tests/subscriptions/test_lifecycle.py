@@ -511,11 +511,11 @@ def test_a_redrive_counts_what_comes_back_and_says_how_far(
     name = topic(1)
 
     async def scenario(one: Living) -> None:
-        kept = (await one.lifecycle.put("clinic", "redriven", spec(name))).kept
-        nothing = await one.lifecycle.redrive("clinic", "redriven")
+        kept = (await one.lifecycle.put("clinic", "counted", spec(name))).kept
+        nothing = await one.lifecycle.redrive("clinic", "counted")
         assert (nothing.kept, nothing.dead_letters) == (kept, 0)
         await dead(one, kept.subscription, 3)
-        done = await one.lifecycle.redrive("clinic", "redriven")
+        done = await one.lifecycle.redrive("clinic", "counted")
         assert done.dead_letters == 3
         redrive = done.kept.subscription.control.redrive
         assert redrive is not None
@@ -523,7 +523,7 @@ def test_a_redrive_counts_what_comes_back_and_says_how_far(
         # The owner of its shard has handed two of them out, and they were acked.
         await one.commit(done.kept.subscription, {(kept.subscription.dead_letter_topic, 0): Position(2)})
         await dead(one, kept.subscription, 1)
-        again = await one.lifecycle.redrive("clinic", "redriven")
+        again = await one.lifecycle.redrive("clinic", "counted")
         assert again.dead_letters == 2
         assert again.kept.subscription.control.redrive != redrive
 

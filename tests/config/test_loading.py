@@ -159,9 +159,10 @@ def test_the_topics_cannot_be_changed(tmp_path: pathlib.Path) -> None:
         ("EVENTBUS_GATEWAY_PORT_80_TCP_ADDR", "10.0.0.1"),
         ("EVENTBUS_PORT", "tcp://10.0.0.1:80"),
         ("EVENTBUS_CONFIG", "/etc/eventbus.toml"),
+        ("EVENTBUS_WEBHOOK_SECRET", "whsec_"),
     ],
 )
-def test_variables_that_describe_a_service_and_the_name_of_the_file_are_no_keys(name: str, value: str) -> None:
+def test_variables_that_describe_a_service_and_options_of_commands_are_no_keys(name: str, value: str) -> None:
     load(None, {**LEAST_ENVIRONMENT, name: value})
 
 

@@ -10,6 +10,8 @@ from eventbus_gateway.config.faults import ConfigFault
 from eventbus_gateway.config.keys import BY_PATH, PREFIX, SECRETS_BY_FILE, VARIABLES, dotted, general, nearest
 
 FILE_VARIABLE = "EVENTBUS_CONFIG"
+# Options of commands that can come from the environment, where they are no keys of the configuration.
+_OF_COMMANDS = frozenset({FILE_VARIABLE, "EVENTBUS_WEBHOOK_SECRET"})
 
 # Kubernetes describes the Services of a namespace to its pods: EVENTBUS_GATEWAY_SERVICE_HOST, EVENTBUS_GATEWAY_PORT
 # and others. They are no settings, and a Service named like the gateway must not keep it from starting.
@@ -20,7 +22,7 @@ _SERVICE_ADDRESS = re.compile(r"(tcp|udp|sctp)://")
 def read_environment(environ: Mapping[str, str]) -> Found:
     """The values of all variables that start with ``EVENTBUS_``; a variable of a key wins over one of its table."""
     found = Found({}, [])
-    names = [name for name in environ if name.startswith(PREFIX) and name != FILE_VARIABLE]
+    names = [name for name in environ if name.startswith(PREFIX) and name not in _OF_COMMANDS]
     for name in sorted(names, key=lambda name: (name.count("__"), name)):
         _read(name, environ[name], found)
     return found

@@ -6,16 +6,19 @@ import logging
 import os
 import secrets
 import shlex
+import signal
+import socket
 import sys
 from collections.abc import Coroutine, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 import uvloop
 
 from eventbus_gateway import __version__, logs
+from eventbus_gateway.api.server import address_of, listen
 from eventbus_gateway.app import Addresses, App
 from eventbus_gateway.config import Config, InvalidConfig, describe, load
 from eventbus_gateway.errors import GatewayError
@@ -24,6 +27,9 @@ from eventbus_gateway.kafka.embedded import EmbeddedKafka
 from eventbus_gateway.kafka.internal_topics import Finding, InternalTopics, WantedTopic, create_commands
 from eventbus_gateway.schemas.folder import FolderRegistry
 from eventbus_gateway.subscriptions.needed_topics import internal_topics
+from eventbus_gateway.webhooks import lines
+from eventbus_gateway.webhooks.receiver import Receiver
+from eventbus_gateway.webhooks.signing import InvalidSecret, Secret, Verifier
 from eventbus_gateway.workers import Leash, Workers, environ, reserved
 
 _CONFIG = click.option(
@@ -143,6 +149,57 @@ def dev(port: int, folder: Path) -> None:
         _run(app.run(lambda addresses: click.echo(_welcome(addresses, kafka.bootstrap, folder, topics))))
 
 
+def _secrets(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> list[Secret]:
+    try:
+        return [Secret.parse(text) for text in texts]
+    except InvalidSecret as invalid:
+        raise click.BadParameter(f"Each one {invalid}.") from None
+
+
+@main.command()
+@click.option("--port", type=click.IntRange(0, 65_535), default=9000, show_default=True, help="0 takes a free one.")
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option(
+    "--secret",
+    "signing",
+    multiple=True,
+    callback=_secrets,
+    envvar="EVENTBUS_WEBHOOK_SECRET",
+    show_envvar=True,
+    help="Of the subscription, whsec_…; several while it is rotated.",
+)
+@click.option("--insecure", is_flag=True, help="Take what nobody signed.")
+@click.option(
+    "--status", type=click.IntRange(200, 599), default=204, show_default=True, help="Answer to what was received."
+)
+@click.option("--pretty", is_flag=True, help="Print indented JSON.")
+def receive(port: int, host: str, signing: list[Secret], insecure: bool, status: int, pretty: bool) -> None:
+    """Receive webhooks, verify their signatures and print the events, for development.
+
+    Events go to standard output, everything else to standard error. Any path is received.
+    """
+    if bool(signing) == insecure:
+        raise click.UsageError("Give a --secret, or --insecure to take what nobody signed; not both.")
+    logs.configure("ERROR")
+    for ending in (signal.SIGINT, signal.SIGTERM):
+        # Raised wherever the process is, also in a write to a pipe that nobody reads.
+        signal.signal(ending, _end)
+    verifier = None if insecure else Verifier(signing)
+    render = lines.pretty if pretty else lines.line
+    receiver = Receiver(verifier, status, lambda event: click.echo(render(event).encode()), _tell)
+    listener = _listener(host, port)
+    address, number = address_of(listener)
+    _tell(f"receiving at http://{f'[{address}]' if ':' in address else address}:{number}")
+    if insecure:
+        _tell("signatures are not checked")
+    try:
+        asyncio.run(receiver.run(listener))
+    except BrokenPipeError:
+        raise  # whoever read is gone: no reason to complain
+    except OSError as error:
+        raise click.ClickException(f"Cannot print: {error.strerror}.") from error
+
+
 async def _work(app: App, leash: Leash) -> None:
     leash.watch(app.stop)
     await app.run(lambda addresses: leash.tell("{}:{}".format(*addresses.internal)))
@@ -203,6 +260,21 @@ def _run(main: Coroutine[Any, Any, None]) -> None:
             runner.run(main)
         except OSError as error:
             raise click.ClickException(f"Cannot listen: {error.strerror}.") from error
+
+
+def _listener(host: str, port: int) -> socket.socket:
+    try:
+        return listen(host, port)
+    except OSError as error:
+        raise click.ClickException(f"Cannot listen: {error.strerror}.") from error
+
+
+def _tell(text: str) -> None:
+    click.echo(text, err=True)
+
+
+def _end(*_: object) -> NoReturn:
+    sys.exit(0)
 
 
 def _folder_topics(folder: Path) -> list[str]:

@@ -125,7 +125,7 @@ def test_at_sigterm_polls_end_well_and_the_others_take_over_without_waiting_for_
             began = time.monotonic()
             ended.sigterm()
             assert await polls[0] == []
-            assert time.monotonic() - began < 1.0
+            assert time.monotonic() - began < 0.5 * SESSION
             successor = one.caller_of(*others(replicas, ended))
             again: list[dict[str, Any]] = []
             while len(again) < len(kept):

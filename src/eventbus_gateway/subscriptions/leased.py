@@ -7,7 +7,7 @@ from eventbus_gateway.subscriptions.terms import Term
 from eventbus_gateway.subscriptions.tokens import Reference, prefix, token
 from eventbus_gateway.subscriptions.window import Event, P
 
-Order = Literal["key", "none"]
+Order = Literal["key", "partition", "none"]
 
 
 class Outcome(Enum):
@@ -26,12 +26,16 @@ class Outcome(Enum):
 
 
 class Standing(Enum):
-    """Where an event is that was handed out at least once and is not acked."""
+    """Where an event is that was handed out at least once and is not acked.
+
+    ``BLOCKED``: it came back while an earlier one of its lane is unacked, together with which it had been handed out.
+    """
 
     LEASED = 1
     DELAYED = 2
     READY = 3
     DEAD = 4
+    BLOCKED = 5
 
 
 class Origin(NamedTuple):

@@ -50,7 +50,9 @@ class Leases(Generic[P]):
         self._terms: Terms[Leased[P]] = Terms()
         self._dead: DeadLetters[P] = DeadLetters()
 
-    def receive(self, now: float, max_events: int, lease_seconds: float, max_bytes: int) -> list[Leased[P]]:
+    def receive(
+        self, now: float, max_events: int, lease_seconds: float, max_bytes: int, run: int = 1
+    ) -> list[Leased[P]]:
         """Lease ready events; see ``Supply.hand_out``.
 
         Args:
@@ -58,10 +60,14 @@ class Leases(Generic[P]):
             max_events: number of events at the most.
             lease_seconds: how long the client has for them.
             max_bytes: no further event once the sizes of those before reach this.
+            run: events of one key (or partition, by the supply's order) that are leased together at the most, in
+                their order. None is handed out while an earlier one of its lane is unacked, save right behind that
+                one in the same call. So whoever asks for more than one has to give them on in this order and to stop
+                at the first that fails.
         """
         self.advance(now)
         term: Term[Leased[P]] = Term(now + lease_seconds)
-        leased = self.supply.hand_out(max_events, max_bytes, term)
+        leased = self.supply.hand_out(max_events, max_bytes, term, run)
         term.members = dict.fromkeys(leased)
         self._terms.start(term)
         return leased

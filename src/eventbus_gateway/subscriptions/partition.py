@@ -10,7 +10,7 @@ from eventbus_gateway.subscriptions.leased import Leased, Order, Origin, Standin
 from eventbus_gateway.subscriptions.terms import Term
 from eventbus_gateway.subscriptions.window import Event, P, Window
 
-_READY = Standing.READY
+_READY, _BLOCKED = Standing.READY, Standing.BLOCKED
 
 
 class Partition(Generic[P]):
@@ -19,7 +19,7 @@ class Partition(Generic[P]):
     Args:
         origin: topic, partition and what their tokens have in common.
         window: what is held of it.
-        order: ``key`` lets an event wait until every earlier one of its key is acked.
+        order: what keeps its order: an event waits until every earlier one of its key, or of the partition, is acked.
     """
 
     __slots__ = ("_fresh", "_keys", "_out", "_returned", "in_turn", "leases", "origin", "ready", "window")
@@ -30,7 +30,7 @@ class Partition(Generic[P]):
         self.leases: dict[int, Leased[P]] = {}
         self.ready = 0
         self.in_turn = False
-        self._keys: Keys[P] | None = Keys() if order == "key" else None
+        self._keys: Keys[P] | None = None if order == "none" else Keys(order)
         self._fresh: deque[Event[P]] = deque()
         # Offsets that became ready out of the order of reading. One that was acked since stays until its turn comes.
         self._returned: list[int] = []
@@ -41,16 +41,18 @@ class Partition(Generic[P]):
         self._fresh.extend(events if self._keys is None else self._keys.admit(events))
         self.ready += len(self._fresh) - before
 
-    def hand_out(self, count: int, max_bytes: int, term: Term[Leased[P]]) -> list[Leased[P]]:
+    def hand_out(self, count: int, max_bytes: int, term: Term[Leased[P]], run: int = 1) -> list[Leased[P]]:
         """Lease the ready events with the lowest offsets.
 
         Args:
             count: number of events at the most.
             max_bytes: no further event once their sizes reach this.
             term: when the leases end; they are not entered there.
+            run: events of one lane that are leased together at the most.
         """
         origin, leases, fresh, returned = self.origin, self.leases, self._fresh, self._returned
         out: list[Leased[P]] = []
+        behind = 0
         while max_bytes > 0 and len(out) < count:
             deliveries = 1
             event: Event[P] | None
@@ -65,11 +67,19 @@ class Partition(Generic[P]):
             leases[event.offset] = leased = Leased(origin, event, deliveries, term)
             out.append(leased)
             max_bytes -= event.size
-        self.ready -= len(out)
+            if run > 1:
+                rest = self._run(event, min(run - 1, count - len(out)), max_bytes, term)
+                max_bytes -= sum([each.event.size for each in rest])
+                behind += len(rest)
+                out += rest
+        self.ready -= len(out) - behind
         return out
 
     def put_back(self, leased: Leased[P]) -> None:
-        """Make an event ready once more."""
+        """Make an event ready once more, as soon as it is the first of its lane."""
+        if self._keys is not None and not self._keys.is_first(leased.event):
+            leased.standing = _BLOCKED
+            return
         leased.standing = _READY
         heappush(self._returned, leased.event.offset)
         self.ready += 1
@@ -80,11 +90,29 @@ class Partition(Generic[P]):
             self.ready -= 1
 
     def acked(self, leased: Leased[P]) -> None:
-        """Forget an event and let the next one of its key pass."""
+        """Forget an event and let the next one of its lane pass."""
         del self.leases[leased.event.offset]
-        if self._keys is not None and (offset := self._keys.acked(leased.event.key)) is not None:
+        if self._keys is None or (offset := self._keys.acked(leased.event)) is None:
+            return
+        following = self.leases.get(offset)
+        if following is None or following.standing is _BLOCKED:
             heappush(self._returned, offset)
             self.ready += 1
+            if following is not None:
+                following.standing = _READY
+
+    def _run(self, first: Event[P], count: int, max_bytes: int, term: Term[Leased[P]]) -> list[Leased[P]]:
+        """Lease what follows an event in its lane, up to the first that is still out or waits for its time."""
+        run: list[Leased[P]] = []
+        for offset in [] if self._keys is None else self._keys.behind(first, count):
+            last = self.leases.get(offset)
+            if max_bytes <= 0 or (last is not None and last.standing is not _BLOCKED):
+                break
+            event, deliveries = self.window.held[offset], 1 if last is None else last.delivery_count + 1
+            self.leases[offset] = leased = Leased(self.origin, event, deliveries, term)
+            run.append(leased)
+            max_bytes -= event.size
+        return run
 
     def _next_returned(self) -> tuple[Event[P] | None, int]:
         offset = heappop(self._returned)

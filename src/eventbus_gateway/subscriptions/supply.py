@@ -42,7 +42,8 @@ class Supply(Generic[P]):
             tells their tokens apart.
         topics: names of the topics; references name them by their place here.
         bounds: what may be held.
-        order: ``key`` hands no event out while an earlier one of its topic, partition and key is not acked.
+        order: ``key`` hands no event out while an earlier one of its topic, partition and key is not acked,
+            ``partition`` while an earlier one of its topic and partition is not.
     """
 
     def __init__(
@@ -118,13 +119,14 @@ class Supply(Generic[P]):
         """Whether an event can be handed out now."""
         return any(source.ready for source in self._turns)
 
-    def hand_out(self, count: int, max_bytes: int, term: Term[Leased[P]]) -> list[Leased[P]]:
+    def hand_out(self, count: int, max_bytes: int, term: Term[Leased[P]], run: int = 1) -> list[Leased[P]]:
         """Lease ready events: of a partition the lowest offsets first, the partitions in turn.
 
         Args:
             count: number of events at the most.
             max_bytes: no further event once the sizes of those before reach this.
             term: when the leases end; they are not entered there.
+            run: events of one lane that are handed out together at the most; see ``Leases.receive``.
         """
         out: list[Leased[P]] = []
         turns = self._turns
@@ -137,7 +139,7 @@ class Supply(Generic[P]):
                     break
                 source = turns.popleft()
                 source.in_turn = False
-                leased = source.hand_out(min(share, left), max_bytes, term)
+                leased = source.hand_out(min(share, left), max_bytes, term, run)
                 max_bytes -= sum([each.event.size for each in leased])
                 out += leased
                 self._line_up(source)

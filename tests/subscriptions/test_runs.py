@@ -177,3 +177,24 @@ def test_without_order_there_are_no_runs() -> None:
     shard.offer(b"k", b"k", b"k")
     assert shard.offsets(count=2, run=10) == [0, 1]
     assert shard.offsets(count=2, run=10) == [2]
+
+
+@pytest.mark.parametrize(("run", "at_hand"), [(1, 3), (2, 5), (3, 6), (10, 6)])
+def test_what_is_at_hand_counts_runs_as_far_as_they_go(run: int, at_hand: int) -> None:
+    shard = Shard("key", partitions=2)
+    shard.offer(b"k", b"l", b"k", b"k")
+    shard.offer(b"k", b"k", partition=1)
+    assert shard.supply.at_hand(100, run) == at_hand == len(shard.offsets(run=run))
+    assert shard.supply.at_hand(100, run) == 0
+
+
+def test_what_came_back_or_is_done_counts_once_or_not_at_all() -> None:
+    shard = Shard("key")
+    shard.offer(b"k", b"k", b"l", None)
+    leased = references(shard.receive(run=2))
+    shard.leases.release(0.0, leased, 0.0)
+    assert shard.supply.at_hand(100, 2) == 4
+    assert shard.supply.at_hand(3, 2) == 3
+    shard.leases.ack(leased[2:3])
+    assert shard.supply.at_hand(100, 2) == 3
+    assert shard.supply.at_hand(100) == 2

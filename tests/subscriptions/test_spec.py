@@ -8,7 +8,8 @@ from eventbus_gateway.errors import InvalidSubscription
 from eventbus_gateway.subscriptions.instants import milliseconds, timestamp
 from eventbus_gateway.subscriptions.patterns import compile_filter
 from eventbus_gateway.subscriptions.settings import SubscriptionSettings
-from eventbus_gateway.subscriptions.spec import Spec, SpecRules, parse_spec
+from eventbus_gateway.subscriptions.spec import Spec, parse_spec
+from eventbus_gateway.subscriptions.spec_rules import SpecRules
 
 RULES = SpecRules(SubscriptionSettings(max_topics=3, max_parallelism=4, max_lease_seconds=600), compile_filter)
 

@@ -17,7 +17,8 @@ from eventbus_gateway.subscriptions.names import is_name
 from eventbus_gateway.subscriptions.patterns import compile_filter
 from eventbus_gateway.subscriptions.resource import Subscription, shown
 from eventbus_gateway.subscriptions.settings import SubscriptionSettings
-from eventbus_gateway.subscriptions.spec import SpecRules, parse_spec
+from eventbus_gateway.subscriptions.spec import parse_spec
+from eventbus_gateway.subscriptions.spec_rules import SpecRules
 from eventbus_gateway.subscriptions.store import Kept, SubscriptionStore
 
 MAX_LIMIT = 200

@@ -1,11 +1,11 @@
 """The common shape of JSON bodies about subscriptions, and what is wrong with one, in sentences."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo
 from pydantic.alias_generators import to_camel
-from pydantic_core import ErrorDetails, PydanticCustomError
+from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 
 from eventbus_gateway.errors import EventError, Fault, InvalidSubscription
 
@@ -91,6 +91,32 @@ def parsed(
         count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
         raise refusal(f"{refusal.title}: {count}.", faults[:_MAX_FAULTS])
     return found
+
+
+def by_type(kinds: Mapping[str, type[BaseModel]]) -> Callable[[object, ValidationInfo], object]:
+    """A validator that takes an object as the model that its ``type`` names.
+
+    Other than those of a union, the faults of the model are found at their places.
+
+    Args:
+        kinds: model by type.
+    """
+    *others, last = (f"'{kind}'" for kind in kinds)
+    names = f"{', '.join(others)} or {last}"
+
+    def chosen(value: object, info: ValidationInfo) -> object:
+        if isinstance(value, BaseModel):
+            return value
+        if not isinstance(value, dict):
+            raise expected("expected an object")
+        kind = value.get("type")
+        model = kinds.get(kind) if isinstance(kind, str) else None
+        if model is not None:
+            return model.model_validate(value, context=info.context)
+        fault = expected(f"expected {names}" if "type" in value else "is missing")
+        raise ValidationError.from_exception_data("", [InitErrorDetails(type=fault, loc=("type",), input=None)])
+
+    return chosen
 
 
 def faults_below(place: str, check: Callable[[Any], object], document: object) -> list[Fault]:

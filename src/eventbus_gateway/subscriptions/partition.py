@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Iterable
 from heapq import heappop, heappush
+from itertools import chain
 from typing import Generic
 
 from eventbus_gateway.subscriptions.keys import Keys
@@ -75,6 +76,23 @@ class Partition(Generic[P]):
         self.ready -= len(out) - behind
         return out
 
+    def at_hand(self, most: int, run: int) -> int:
+        """About how many events could be handed out now, runs included; looks at each ready one.
+
+        Args:
+            most: it does not count further.
+            run: events of one lane that are handed out together at the most.
+        """
+        if run == 1 or self._keys is None:
+            return min(most, self.ready)
+        count = 0
+        for event in chain(self._fresh, filter(self._is_ready, map(self.window.held.get, self._returned))):
+            if event is not None:
+                count += 1 + len(self._keys.behind(event, run - 1))
+            if count >= most:
+                return most
+        return count
+
     def put_back(self, leased: Leased[P]) -> None:
         """Make an event ready once more, as soon as it is the first of its lane."""
         if self._keys is not None and not self._keys.is_first(leased.event):
@@ -113,6 +131,10 @@ class Partition(Generic[P]):
             run.append(leased)
             max_bytes -= event.size
         return run
+
+    def _is_ready(self, event: Event[P] | None) -> bool:
+        last = None if event is None else self.leases.get(event.offset)
+        return last is None or last.standing is _READY
 
     def _next_returned(self) -> tuple[Event[P] | None, int]:
         offset = heappop(self._returned)

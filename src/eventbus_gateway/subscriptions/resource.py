@@ -12,6 +12,7 @@ from eventbus_gateway.subscriptions.control import Control, Redrive, SeekTarget,
 from eventbus_gateway.subscriptions.instants import timestamp
 from eventbus_gateway.subscriptions.names import dead_letter_topic_name, full_name, group_name, slot_of
 from eventbus_gateway.subscriptions.spec import Spec
+from eventbus_gateway.subscriptions.webhook_auth import REVEALED
 
 _FORMAT = 1
 _ID_BYTES = 8
@@ -74,14 +75,22 @@ def created(owner: str, name: str, spec: Spec, now: int) -> Subscription:
         name: its name.
         spec: what it shall be.
         now: milliseconds since the epoch.
+
+    Raises:
+        InvalidSubscription: a secret is missing.
     """
-    identity = _random()
+    identity, spec = _random(), spec.completed(None)
     return _made(id=identity, owner=owner, name=name, spec=spec, control=Control(), created_at=now, updated_at=now)
 
 
 def with_spec(subscription: Subscription, spec: Spec, now: int) -> Subscription:
-    """The same subscription as its owner wants it now; in a new group where that gives it other positions."""
+    """The same subscription as its owner wants it now; in a new group where that gives it other positions.
+
+    Raises:
+        InvalidSubscription: a secret is neither said nor stored.
+    """
     before = subscription.spec
+    spec = spec.completed(before)
     if _text(spec) == _text(before):
         return subscription
     control = subscription.control
@@ -122,7 +131,8 @@ def with_redrive(subscription: Subscription, until: Mapping[int, int], now: int)
 def same_state(one: Subscription, other: Subscription) -> bool:
     """Whether what was handed out, and where reading stands, is the same for both versions of a subscription.
 
-    Where not, its shards have to be opened anew. Pauses, redrives and limits of leases and deliveries do not matter.
+    Where not, its shards have to be opened anew. Pauses, redrives and limits of leases and deliveries do not matter,
+    nor where and how a webhook is called.
     """
     return _state(one) == _state(other)
 
@@ -131,7 +141,16 @@ def _state(subscription: Subscription) -> tuple[object, ...]:
     spec = subscription.spec
     # As text: in Python true is 1, which a filter tells apart.
     wanted = orjson.dumps(spec.filter, option=orjson.OPT_SORT_KEYS)
-    return subscription.id, subscription.control.group, spec.topics, wanted, spec.parallelism, spec.delivery.order
+    delivery = spec.delivery
+    return (
+        subscription.id,
+        subscription.control.group,
+        spec.topics,
+        wanted,
+        spec.parallelism,
+        delivery.type,
+        delivery.order,
+    )
 
 
 def shown(subscription: Subscription, group_prefix: str) -> dict[str, Any]:
@@ -159,7 +178,8 @@ def shown(subscription: Subscription, group_prefix: str) -> dict[str, Any]:
 
 def to_bytes(subscription: Subscription) -> bytes:
     """A subscription as it is stored."""
-    return orjson.dumps({"format": _FORMAT, "subscription": subscription.model_dump(mode="json", by_alias=True)})
+    document = subscription.model_dump(mode="json", by_alias=True, context=REVEALED)
+    return orjson.dumps({"format": _FORMAT, "subscription": document})
 
 
 def from_bytes(value: bytes) -> Subscription | None:
@@ -175,7 +195,7 @@ def _random() -> str:
 
 
 def _text(body: BaseModel) -> bytes:
-    return orjson.dumps(body.model_dump(mode="json"), option=orjson.OPT_SORT_KEYS)
+    return orjson.dumps(body.model_dump(mode="json", context=REVEALED), option=orjson.OPT_SORT_KEYS)
 
 
 def _made(**fields: Any) -> Subscription:

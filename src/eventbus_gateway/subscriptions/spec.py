@@ -1,33 +1,17 @@
 """What a subscription's owner says about it."""
 
-from collections.abc import Callable
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, ValidationInfo
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
 
 from eventbus_gateway.kafka.cluster import is_public
-from eventbus_gateway.subscriptions.bodies import Body, expected, faults_below, parsed
+from eventbus_gateway.subscriptions.bodies import Body, by_type, expected, faults_below, parsed
 from eventbus_gateway.subscriptions.instants import milliseconds, timestamp
-from eventbus_gateway.subscriptions.settings import SubscriptionSettings
+from eventbus_gateway.subscriptions.spec_rules import SpecRules, rules_of
+from eventbus_gateway.subscriptions.webhook_spec import WebhookDelivery
 
 _MOST_TOPICS = 1_000
 """Whatever the settings say; with it a long list is not looked at to its end."""
-
-
-class SpecRules(NamedTuple):
-    """What is checked in bodies of callers, and not again in what is stored.
-
-    Args:
-        settings: limits.
-        check_filter: raises an EventError for what is no filter.
-    """
-
-    settings: SubscriptionSettings
-    check_filter: Callable[[Any], object]
-
-
-def _rules(info: ValidationInfo) -> SpecRules | None:
-    return info.context if isinstance(info.context, SpecRules) else None
 
 
 def _place_in_time(value: str) -> str:
@@ -48,21 +32,21 @@ def _topic(value: str) -> str:
 def _topics(values: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
     if len(set(values)) < len(values):
         raise expected("expected each topic once")
-    rules = _rules(info)
+    rules = rules_of(info)
     if rules is not None and len(values) > rules.settings.max_topics:
         raise expected(f"expected at most {rules.settings.max_topics} topics")
     return values
 
 
 def _parallelism(value: int, info: ValidationInfo) -> int:
-    rules = _rules(info)
+    rules = rules_of(info)
     if rules is not None and value > rules.settings.max_parallelism:
         raise expected(f"expected at most {rules.settings.max_parallelism}")
     return value
 
 
 def _lease_seconds(value: float | None, info: ValidationInfo) -> float | None:
-    rules = _rules(info)
+    rules = rules_of(info)
     if rules is not None and value is not None and value > rules.settings.max_lease_seconds:
         raise expected(f"expected at most {rules.settings.max_lease_seconds:g}")
     return value
@@ -90,8 +74,11 @@ class PullDelivery(Body):
     max_in_flight: int | None = Field(None, ge=1, le=1_000_000)
 
 
-# The next kind makes this a union with ``type`` as its discriminator.
-Delivery = PullDelivery
+Delivery = Annotated[
+    PullDelivery | WebhookDelivery,
+    Field(discriminator="type"),
+    BeforeValidator(by_type({"pull": PullDelivery, "webhook": WebhookDelivery})),
+]
 
 
 class Spec(Body):
@@ -112,6 +99,13 @@ class Spec(Body):
     start: PlaceInTime = "latest"
     parallelism: Annotated[int, AfterValidator(_parallelism)] = Field(1, ge=1, le=64)
     delivery: Delivery = PullDelivery(type="pull")
+
+    def completed(self, before: "Spec | None") -> "Spec":
+        """With the secrets that are stored where it has none; see ``WebhookDelivery.completed``."""
+        if not isinstance(self.delivery, WebhookDelivery):
+            return self
+        stored = None if before is None else before.delivery
+        return self.model_copy(update={"delivery": self.delivery.completed(stored)})
 
 
 def parse_spec(document: object, rules: SpecRules) -> Spec:

@@ -119,6 +119,18 @@ class Supply(Generic[P]):
         """Whether an event can be handed out now."""
         return any(source.ready for source in self._turns)
 
+    def at_hand(self, most: int, run: int = 1) -> int:
+        """About how many events could be handed out now, ``most`` at the most; see ``Leases.receive`` for the run.
+
+        What waits for its time behind a ready event of its lane is counted, though a run would stop there.
+        """
+        count = 0
+        for source in self._turns:
+            if count >= most:
+                break
+            count += source.at_hand(most - count, run)
+        return count
+
     def hand_out(self, count: int, max_bytes: int, term: Term[Leased[P]], run: int = 1) -> list[Leased[P]]:
         """Lease ready events: of a partition the lowest offsets first, the partitions in turn.
 

@@ -1,0 +1,128 @@
+"""The latest attempts of a subscription, for whoever looks why its events do not arrive."""
+
+from collections import deque
+from collections.abc import Iterable
+from heapq import merge
+from itertools import islice
+from typing import Any, NamedTuple
+
+from eventbus_gateway.subscriptions.instants import timestamp
+from eventbus_gateway.webhooks.decisions import Decision, Disable, Done, GiveUp, Outcome
+
+MOST_ATTEMPTS = 200
+"""What one shard remembers."""
+_MOST_ID = 256
+
+
+class Attempt(NamedTuple):
+    """One event in one attempt; nothing of what it says, and nothing of what was answered.
+
+    Args:
+        at: milliseconds since the epoch of its start.
+        topic: name of the topic.
+        partition: number of the partition.
+        offset: of the record.
+        event_id: id of the event, cut where it is very long.
+        number: of the attempt; begins anew with another owner of the shard.
+        status: of the answer, None where there was none.
+        failure: why there was none, None where there was one.
+        latency_ms: from start to end.
+        decision: ``done``, ``retry``, ``disable``, or why it was given up.
+    """
+
+    at: int
+    topic: str
+    partition: int
+    offset: int
+    event_id: str
+    number: int
+    status: int | None
+    failure: str | None
+    latency_ms: float
+    decision: str
+
+    def shown(self) -> dict[str, Any]:
+        """The attempt as its subscription's owner sees it; can be rendered as JSON."""
+        return {
+            "at": timestamp(self.at),
+            "topic": self.topic,
+            "partition": self.partition,
+            "offset": self.offset,
+            "eventId": self.event_id,
+            "attempt": self.number,
+            "status": self.status,
+            "error": self.failure,
+            "latencyMs": round(self.latency_ms, 1),
+            "decision": self.decision,
+        }
+
+
+class Tried(NamedTuple):
+    """The event of an attempt.
+
+    Args:
+        topic: name of the topic.
+        partition: number of the partition.
+        offset: of the record.
+        event_id: id of the event.
+        number: of the attempt.
+    """
+
+    topic: str
+    partition: int
+    offset: int
+    event_id: str
+    number: int
+
+
+class RecentAttempts:
+    """The latest attempts of one shard.
+
+    Args:
+        most: attempts that are remembered.
+    """
+
+    def __init__(self, most: int = MOST_ATTEMPTS) -> None:
+        self._attempts: deque[Attempt] = deque(maxlen=most)
+
+    def add(self, tried: Tried, at: int, latency_ms: float, outcome: Outcome, decision: Decision) -> None:
+        """Remember an attempt, and forget the one that ended first where there are too many.
+
+        Args:
+            tried: its event.
+            at: milliseconds since the epoch of its start.
+            latency_ms: from start to end.
+            outcome: how it ended.
+            decision: what became of the event.
+        """
+        failure = None if outcome.failure is None else outcome.failure.value
+        tried = tried._replace(event_id=tried.event_id[:_MOST_ID])
+        self._attempts.append(Attempt(at, *tried, outcome.status, failure, latency_ms, name(decision)))
+
+    def latest(self, limit: int) -> list[Attempt]:
+        """The attempts that started last, the latest first."""
+        return latest([self._attempts], limit)
+
+
+def latest(shards: Iterable[Iterable[Attempt]], limit: int) -> list[Attempt]:
+    """The attempts of several shards that started last, the latest first.
+
+    Args:
+        shards: the attempts of each.
+        limit: number of attempts at the most.
+    """
+    lines = [sorted(attempts, key=_start, reverse=True) for attempts in shards]
+    return list(islice(merge(*lines, key=_start, reverse=True), max(0, limit)))
+
+
+def name(decision: Decision) -> str:
+    """What a decision is called, in one word of a closed set."""
+    if isinstance(decision, GiveUp):
+        return decision.cause.value
+    if isinstance(decision, Done):
+        return "done"
+    return "disable" if isinstance(decision, Disable) else "retry"
+
+
+def _start(attempt: Attempt) -> int:
+    return attempt.at

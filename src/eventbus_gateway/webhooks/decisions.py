@@ -75,6 +75,11 @@ class Outcome(NamedTuple):
         return status is not None and 400 <= status < 500 and status not in _OF_THE_ENDPOINT
 
     @property
+    def may_be_of_one_event(self) -> bool:
+        """Whether one event of several can have been the reason: a refusal, or a receiver that broke over it."""
+        return self.is_of_the_event or (self.status is not None and self.status >= 500 and not self.is_overload)
+
+    @property
     def is_of_the_endpoint(self) -> bool:
         """Whether it failed in a way that any other event would have met as well: for the breaker."""
         return not self.is_success and not self.is_of_the_event and self.status != _GONE

@@ -1,0 +1,60 @@
+"""What is remembered of attempts."""
+
+import orjson
+
+from eventbus_gateway.webhooks.attempts import Attempt, RecentAttempts, Tried, latest
+from eventbus_gateway.webhooks.decisions import Cause, Disable, Done, Failure, GiveUp, Outcome, Retry
+
+TRIED = Tried("notes", 3, 17, "event-1", 2)
+
+
+def test_an_attempt_is_shown_with_what_happened_and_nothing_of_the_event() -> None:
+    recent = RecentAttempts()
+    recent.add(TRIED, 1_700_000_000_123, 12.3456, Outcome(503, None, "secret"), Retry(1.0, 0.0))
+    recent.add(TRIED._replace(number=3), 1_700_000_001_000, 15_000.0, Outcome(None, Failure.TIMEOUT), Done())
+    second, first = [attempt.shown() for attempt in recent.latest(10)]
+    assert first == {
+        "at": "2023-11-14T22:13:20.123Z",
+        "topic": "notes",
+        "partition": 3,
+        "offset": 17,
+        "eventId": "event-1",
+        "attempt": 2,
+        "status": 503,
+        "error": None,
+        "latencyMs": 12.3,
+        "decision": "retry",
+    }
+    assert (second["attempt"], second["status"], second["error"]) == (3, None, "timeout")
+    assert b"secret" not in orjson.dumps([first, second])
+
+
+def test_every_decision_has_its_word() -> None:
+    recent = RecentAttempts()
+    for decision in (Done(), Retry(1.0, 0.0), Disable(), *(GiveUp(cause) for cause in Cause)):
+        recent.add(TRIED, 1, 1.0, Outcome(500), decision)
+    words = [attempt.decision for attempt in recent.latest(10)]
+    assert words == ["done", "retry", "disable", "client_error", "max_attempts", "max_age"]
+
+
+def test_only_the_latest_are_remembered() -> None:
+    recent = RecentAttempts(most=3)
+    for number in range(10):
+        recent.add(TRIED._replace(number=number), number, 1.0, Outcome(200), Done())
+    assert [attempt.number for attempt in recent.latest(10)] == [9, 8, 7]
+    assert [attempt.number for attempt in recent.latest(2)] == [9, 8]
+    assert recent.latest(0) == recent.latest(-1) == []
+
+
+def test_an_id_without_end_is_cut() -> None:
+    recent = RecentAttempts()
+    recent.add(TRIED._replace(event_id="x" * 100_000), 1, 1.0, Outcome(200), Done())
+    assert recent.latest(1)[0].event_id == "x" * 256
+
+
+def test_the_latest_of_all_shards_come_first() -> None:
+    def attempt(at: int) -> Attempt:
+        return Attempt(at, "notes", 0, at, "", 1, 200, None, 1.0, "done")
+
+    shards = [[attempt(at) for at in (5, 1, 9)], [], [attempt(at) for at in (2, 8)]]
+    assert [each.at for each in latest(shards, 4)] == [9, 8, 5, 2]

@@ -3,7 +3,7 @@
 import orjson
 
 from eventbus_gateway.webhooks.attempts import Attempt, RecentAttempts, Tried, latest
-from eventbus_gateway.webhooks.decisions import Cause, Disable, Done, Failure, GiveUp, Outcome, Retry
+from eventbus_gateway.webhooks.decisions import Cause, Decision, Disable, Done, Failure, GiveUp, Outcome, Retry
 
 TRIED = Tried("notes", 3, 17, "event-1", 2)
 
@@ -31,10 +31,11 @@ def test_an_attempt_is_shown_with_what_happened_and_nothing_of_the_event() -> No
 
 def test_every_decision_has_its_word() -> None:
     recent = RecentAttempts()
-    for decision in (Done(), Retry(1.0, 0.0), Disable(), *(GiveUp(cause) for cause in Cause)):
+    decisions: list[Decision] = [Done(), Retry(1.0, 0.0), Disable(), *(GiveUp(cause) for cause in Cause)]
+    for decision in decisions:
         recent.add(TRIED, 1, 1.0, Outcome(500), decision)
     words = [attempt.decision for attempt in recent.latest(10)]
-    assert words == ["done", "retry", "disable", "client_error", "max_attempts", "max_age"]
+    assert words == ["max_age", "max_attempts", "client_error", "disable", "retry", "done"]
 
 
 def test_only_the_latest_are_remembered() -> None:

@@ -15,6 +15,7 @@ What is tried again is given up after the last attempt, or when it is too old.
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from enum import Enum
 from typing import Literal, NamedTuple
 
@@ -139,11 +140,13 @@ class Cause(Enum):
     MAX_AGE = "max_age"
 
 
-class Done(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Done:
     """The event can be acked."""
 
 
-class Retry(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Retry:
     """The event is to be tried again.
 
     Args:
@@ -155,7 +158,8 @@ class Retry(NamedTuple):
     pause_seconds: float
 
 
-class GiveUp(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class GiveUp:
     """The event becomes a dead letter, and is done with when that is stored.
 
     Args:
@@ -165,10 +169,12 @@ class GiveUp(NamedTuple):
     cause: Cause
 
 
-class Disable(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Disable:
     """The endpoint is gone for good: nothing more is to be sent, and nothing is done with."""
 
 
+# No tuples: those without members would all be equal.
 Decision = Done | Retry | GiveUp | Disable
 
 

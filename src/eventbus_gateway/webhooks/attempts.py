@@ -111,7 +111,7 @@ def latest(shards: Iterable[Iterable[Attempt]], limit: int) -> list[Attempt]:
         shards: the attempts of each.
         limit: number of attempts at the most.
     """
-    lines = [sorted(reversed([*attempts]), key=_start, reverse=True) for attempts in shards]
+    lines = [sorted(attempts, key=_start)[::-1] for attempts in shards]
     return list(islice(merge(*lines, key=_start, reverse=True), max(0, limit)))
 
 

@@ -21,7 +21,7 @@ from eventbus_gateway.api.table import subscription_routes
 from eventbus_gateway.auth.policy import policy
 from eventbus_gateway.auth.principal import authenticator
 from eventbus_gateway.auth.settings import ApiKeySettings, AuthSettings, GrantSettings
-from eventbus_gateway.kafka.consumed import Consumed
+from eventbus_gateway.kafka.consumed import Consumed, Headers
 from eventbus_gateway.kafka.reader import KafkaReader
 from eventbus_gateway.kafka.records import Stored
 from eventbus_gateway.kafka.settings import KafkaSettings
@@ -130,7 +130,7 @@ class Office:
         """Store dead letters as the gateway does: events of partition 3, from offset 100 on."""
         records = []
         for index, value in enumerate(values):
-            payload = Consumed(topic, 3, 100 + index, NOON, b"ward", value, [("ce_type", b"bed")])
+            payload = Consumed(topic, 3, 100 + index, NOON, b"ward", value, Headers.of([("ce_type", b"bed")]))
             event = Event(100 + index, NOON, b"ward", len(value), payload)
             origin = Origin.of(0, 1, 0, topic, 3)
             leased = Leased(origin, event, 4, Term[Leased[Consumed]](0.0))

@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from eventbus_gateway.errors import GatewayError, KafkaUnavailable, UnknownTopic
-from eventbus_gateway.kafka.consumed import Consumed
+from eventbus_gateway.kafka.consumed import NO_HEADERS, Consumed
 from eventbus_gateway.kafka.feeds import Feed, Feeds
 from eventbus_gateway.kafka.partitions import Ends, Partition
 from eventbus_gateway.kafka.reading_thread import Receiver
@@ -116,7 +116,7 @@ class FakeReader:
 
 
 def _record(partition: Partition, offset: int) -> Consumed:
-    return Consumed(*partition, offset, 0, None, b"%d" % offset, [])
+    return Consumed(*partition, offset, 0, None, b"%d" % offset, NO_HEADERS)
 
 
 class Books:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from eventbus_gateway.kafka.consumed import Consumed
+from eventbus_gateway.kafka.consumed import Consumed, Headers
 from eventbus_gateway.kafka.entries import GRAVE_SECONDS, Tombstone, Written, decode, encode, successor, tombstone
 from eventbus_gateway.kafka.view import Change, Entry, View
 
@@ -16,7 +16,7 @@ LONGEST_FLIGHT = 6 * HOUR
 
 
 def consumed(key: bytes, value: bytes | None, headers: list[tuple[str, bytes | None]]) -> Consumed:
-    return Consumed("t", 0, 0, 0, key, value, headers)
+    return Consumed("t", 0, 0, 0, key, value, Headers.of(headers))
 
 
 def as_read(record: Written) -> Written | Tombstone | None:

@@ -19,7 +19,7 @@ from tests.kafka.support import PATIENCE
 
 from eventbus_gateway.errors import GatewayError, TopicUnreadable
 from eventbus_gateway.kafka.administration import Administration
-from eventbus_gateway.kafka.consumed import Consumed
+from eventbus_gateway.kafka.consumed import NO_HEADERS, Consumed, Headers
 from eventbus_gateway.kafka.embedded import EmbeddedKafka
 from eventbus_gateway.kafka.feeds import Feed, Feeds
 from eventbus_gateway.kafka.partitions import Ends, Partition
@@ -206,9 +206,9 @@ def test_records_come_as_they_were_written(place: tuple[str, str]) -> None:
         sink = own.open({(topic, 1): 0})
         await sink.until_read(3)
         assert sink.records == [
-            Consumed(topic, 1, 0, 1_700_000_000_123, b"key", b"value", headers),
-            Consumed(topic, 1, 1, 1_700_000_000_456, b"key", None, []),
-            Consumed(topic, 1, 2, 1_700_000_000_789, None, b"", []),
+            Consumed(topic, 1, 0, 1_700_000_000_123, b"key", b"value", Headers.of(headers)),
+            Consumed(topic, 1, 1, 1_700_000_000_456, b"key", None, NO_HEADERS),
+            Consumed(topic, 1, 2, 1_700_000_000_789, None, b"", NO_HEADERS),
         ]
 
     run(bootstrap, scenario)

@@ -144,7 +144,7 @@ def test_a_page_has_the_records_with_everything_that_was_stored(open_log: OpenLo
             assert values(page) == [b"a", b"b"]
             first = page.records[0]
             assert (first.topic, first.partition, first.offset) == (log.topic, 1, 0)
-            assert (first.key, first.headers) == (b"k", [("h", b"1")])
+            assert (first.key, [*first.headers.pairs()]) == (b"k", [("h", b"1")])
             assert first.timestamp > 0
             assert page.positions == {0: 0, 1: 2, 2: 0}
             assert page.start == {0: 0, 1: 0, 2: 0}

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from eventbus_gateway.errors import CorruptRecord, RegistryUnavailable, SchemaMissing, TopicUnreadable
-from eventbus_gateway.kafka.consumed import Consumed
+from eventbus_gateway.kafka.consumed import NO_HEADERS, Consumed, Headers
 from eventbus_gateway.subscriptions.intake import Intake
 from eventbus_gateway.subscriptions.leased import Order
 from eventbus_gateway.subscriptions.letters import LetterTopic
@@ -110,7 +110,7 @@ def wanted(pattern: Pattern | None) -> Callable[[Opened], bool] | None:
 
 def record(offset: int, data: Any = None, schema: int = 1, topic: str = "visits") -> Consumed:
     value = b"\0" + schema.to_bytes(4, "big") + json.dumps(data).encode()
-    return Consumed(topic, 0, offset, 1_700_000_000_000, b"k", value, [])
+    return Consumed(topic, 0, offset, 1_700_000_000_000, b"k", value, NO_HEADERS)
 
 
 def dead(offset: int, subscription: bytes = b"team.care", origin: bytes = b"visits") -> Consumed:
@@ -118,7 +118,7 @@ def dead(offset: int, subscription: bytes = b"team.care", origin: bytes = b"visi
         ("eventbus-subscription", subscription),
         ("eventbus-origin-topic", origin),
     ]
-    return record(offset, topic=LETTERS)._replace(headers=headers)
+    return record(offset, topic=LETTERS)._replace(headers=Headers.of(headers))
 
 
 def records(start: int, stop: int) -> Sequence[Consumed]:

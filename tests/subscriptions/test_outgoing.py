@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 from eventbus_gateway.errors import CorruptRecord, RegistryUnavailable, SchemaMissing, SchemaUnusable
-from eventbus_gateway.kafka.consumed import Consumed, RecordHeaders
+from eventbus_gateway.kafka.consumed import Consumed, Headers, RecordHeaders
 from eventbus_gateway.subscriptions.outgoing import Event, Form, Outgoing, SchemaNeeded
 
 TIMESTAMP = 1_767_225_600_123
@@ -75,7 +75,7 @@ def outgoing(shelf: Shelf | None = None, **form: Any) -> Outgoing:
 def record(
     value: bytes | None, headers: RecordHeaders | None = None, key: bytes | None = b"k-1", timestamp: int = TIMESTAMP
 ) -> Consumed:
-    return Consumed("visits", 3, 41, timestamp, key, value, headers if headers is not None else [])
+    return Consumed("visits", 3, 41, timestamp, key, value, Headers.of(headers or []))
 
 
 def told(out: Outgoing, one: Consumed) -> Event:

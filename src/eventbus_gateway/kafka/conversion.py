@@ -5,7 +5,7 @@ from typing import Any
 
 from confluent_kafka import KafkaError
 
-from eventbus_gateway.kafka.consumed import Consumed
+from eventbus_gateway.kafka.consumed import Consumed, Sharing
 from eventbus_gateway.kafka.partitions import Partition
 from eventbus_gateway.kafka.reading_errors import meaning
 from eventbus_gateway.kafka.strands import Batch, Fault, Slice
@@ -16,13 +16,14 @@ _new = tuple.__new__
 """``Consumed(...)`` without its constructor: half of the cost of a record."""
 
 
-def to_batch(messages: Iterable[Any], tickets: Mapping[Partition, int]) -> Batch:
+def to_batch(messages: Iterable[Any], tickets: Mapping[Partition, int], sharing: Sharing) -> Batch:
     """Sort messages by reading.
 
     Args:
         messages: records, ends of partitions and errors as the consumer gave them (its own types say that each part
             can be missing).
         tickets: the readings that are under way.
+        sharing: makes the headers.
 
     Returns:
         Slices in the order in which they came; what belongs to no reading is left out.
@@ -41,7 +42,7 @@ def to_batch(messages: Iterable[Any], tickets: Mapping[Partition, int]) -> Batch
         if message.partition() != partition or message.topic() != topic:
             topic, partition = place = message.topic(), message.partition()
             append = runs.setdefault(place, []).append if place in tickets else _leave_out
-        timestamp, headers = message.timestamp()[1], message.headers() or []
+        timestamp, headers = message.timestamp()[1], sharing.headers(message.headers())
         append(
             _new(Consumed, (topic, partition, message.offset(), timestamp, message.key(), message.value(), headers))
         )

@@ -149,7 +149,7 @@ def decode(record: Consumed) -> Written | Tombstone | None:
         return None
     if record.value is None:
         return Tombstone(key, mark)
-    line = next((value for name, value in record.headers if name == _HEADER and value is not None), b"")
+    line = next((value for name, value in record.headers.pairs() if name == _HEADER and value is not None), b"")
     said = _LINE.fullmatch(line)
     if said is None:
         return None

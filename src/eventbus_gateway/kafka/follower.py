@@ -9,7 +9,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from eventbus_gateway.kafka.client import logger
 from eventbus_gateway.kafka.configuration import client_config
-from eventbus_gateway.kafka.consumed import Consumed
+from eventbus_gateway.kafka.consumed import Consumed, Headers
 from eventbus_gateway.kafka.settings import KafkaSettings
 from eventbus_gateway.kafka.uptime import uptime
 
@@ -245,7 +245,7 @@ def _consumed(message: Message) -> Consumed:
         message.timestamp()[1],
         message.key(),
         message.value(),
-        list(headers),
+        Headers.of(headers),
     )
 
 

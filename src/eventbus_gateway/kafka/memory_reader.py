@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Mapping
 
 from eventbus_gateway.errors import GatewayError, UnknownTopic
-from eventbus_gateway.kafka.consumed import Consumed
+from eventbus_gateway.kafka.consumed import Consumed, Headers
 from eventbus_gateway.kafka.memory import MemoryKafka
 from eventbus_gateway.kafka.reading import Ask, Edge, Gone, Lost, Page
 
@@ -99,6 +99,6 @@ class MemoryReader:
                     return Page(records, start, positions, lost)
                 held += len(record.value)
                 place = (ask.topic, partition, positions[partition], self._timestamp)
-                records.append(Consumed(*place, record.key, record.value, [*record.headers]))
+                records.append(Consumed(*place, record.key, record.value, Headers.of(record.headers)))
                 positions[partition] += 1
         return Page(records, start, positions, lost)

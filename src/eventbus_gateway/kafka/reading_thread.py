@@ -12,6 +12,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from eventbus_gateway.kafka.background import in_background
 from eventbus_gateway.kafka.client import logger
 from eventbus_gateway.kafka.configuration import client_config
+from eventbus_gateway.kafka.consumed import Sharing
 from eventbus_gateway.kafka.conversion import to_batch
 from eventbus_gateway.kafka.partitions import Partition
 from eventbus_gateway.kafka.settings import ConsumeSettings, KafkaSettings
@@ -131,6 +132,7 @@ class ReadingThread:
         self._changed = threading.Condition()
         self._orders: list[Order] = []
         self._tickets: dict[Partition, int] = {}
+        self._sharing = Sharing()
         self._in_hand = 0
         self._closed = False
         self._thread: threading.Thread | None = None
@@ -216,7 +218,7 @@ class ReadingThread:
             return
         messages = [first, *consumer.consume(self._batch_records - 1, 0)] if self._batch_records > 1 else [first]
         _check(messages)
-        batch = to_batch(messages, self._tickets)
+        batch = to_batch(messages, self._tickets, self._sharing)
         if batch:
             with self._changed:
                 self._in_hand += 1

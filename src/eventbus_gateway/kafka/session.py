@@ -22,7 +22,7 @@ from confluent_kafka import (
 )
 
 from eventbus_gateway.errors import GatewayError, KafkaUnavailable, UnknownTopic
-from eventbus_gateway.kafka.consumed import Consumed
+from eventbus_gateway.kafka.consumed import Consumed, Sharing
 from eventbus_gateway.kafka.reading import Ask, Edge, Gone, Lost, Page
 from eventbus_gateway.kafka.reading_errors import LEADER_MOVES, meaning
 
@@ -60,6 +60,7 @@ class Session:
         self._topic: str | None = None
         self._positions: dict[int, int] = {}
         self._lost: list[Lost] = []
+        self._sharing = Sharing()
 
     def read(self, ask: Ask, is_given_up: Callable[[], bool]) -> Page:
         """See ``EventReader.read``.
@@ -170,7 +171,7 @@ class Session:
         for message in messages:
             error = message.error()
             if error is None:
-                record = _consumed(message)
+                record = _consumed(message, self._sharing)
                 positions[record.partition] = record.offset + 1
                 records.append(record)
             elif error.code() in _OUT_OF_RANGE:
@@ -246,7 +247,7 @@ class Session:
         return {place.partition: place.offset for place in found}
 
 
-def _consumed(message: Any) -> Consumed:
+def _consumed(message: Any, sharing: Sharing) -> Consumed:
     return _new(
         Consumed,
         (
@@ -256,11 +257,11 @@ def _consumed(message: Any) -> Consumed:
             message.timestamp()[1],
             message.key(),
             message.value(),
-            message.headers() or [],
+            sharing.headers(message.headers()),
         ),
     )
 
 
 def _size(record: Consumed) -> int:
     """Bytes of a record; headers are not looked at one by one for what is only a bound on memory."""
-    return len(record.key or b"") + len(record.value or b"") + _HEADER_BYTES * len(record.headers)
+    return len(record.key or b"") + len(record.value or b"") + _HEADER_BYTES * len(record.headers.names)

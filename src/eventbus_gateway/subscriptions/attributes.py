@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from eventbus_gateway.kafka.consumed import RecordHeaders
+from eventbus_gateway.kafka.consumed import Headers
 
 # Under these names headers are looked up at once; "traceparent" and "tracestate" are attributes of the CloudEvents
 # extension for distributed tracing under the very names of their headers.
@@ -40,14 +40,14 @@ _OWN = frozenset(
 )
 
 
-def stored_attributes(headers: RecordHeaders) -> dict[str, Any]:
+def stored_attributes(headers: Headers) -> dict[str, Any]:
     """What a record's headers say; where a header came twice, the last one counts.
 
     ``id``, ``source``, ``type``, ``time`` and ``datacontenttype`` are always there, None where no header says them.
     """
     event = _BLANK.copy()
     try:
-        for name, value in headers:
+        for name, value in headers.pairs():
             attribute = _KNOWN.get(name)
             if attribute is not None:
                 event[attribute] = value.decode()  # type: ignore[union-attr]  # see below
@@ -59,14 +59,23 @@ def stored_attributes(headers: RecordHeaders) -> dict[str, Any]:
     return event
 
 
-def _put_extension(event: dict[str, Any], name: str, value: bytes | None) -> None:
+def attribute_of(name: str) -> str | None:
+    """The attribute that a header says, None for other headers."""
+    attribute = _KNOWN.get(name)
+    if attribute is not None:
+        return attribute
     found = _NAME(name)
-    if found is not None and found[1] not in _OWN and value is not None:
-        event[found[1]] = value.decode()
+    return found[1] if found is not None and found[1] not in _OWN else None
 
 
-def _put_carefully(event: dict[str, Any], headers: RecordHeaders) -> None:
-    for name, value in headers:
+def _put_extension(event: dict[str, Any], name: str, value: bytes | None) -> None:
+    attribute = attribute_of(name)
+    if attribute is not None and value is not None:
+        event[attribute] = value.decode()
+
+
+def _put_carefully(event: dict[str, Any], headers: Headers) -> None:
+    for name, value in headers.pairs():
         if value is not None:
             readable = value.decode(errors="replace")
             attribute = _KNOWN.get(name)

@@ -191,5 +191,5 @@ class Intake:
 def _event(record: Consumed, payload: Consumed) -> Event[Consumed]:
     """An event at the place of a record; headers are not looked at one by one for what is only a bound on memory."""
     _, _, offset, timestamp, key, value, headers = record
-    size = len(key or b"") + len(value or b"") + _HEADER_BYTES * len(headers)
+    size = len(key or b"") + len(value or b"") + _HEADER_BYTES * len(headers.names)
     return _new(Event, (offset, timestamp, key, size, payload))

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from eventbus_gateway.kafka.consumed import Consumed
+from eventbus_gateway.kafka.consumed import Consumed, Headers
 from eventbus_gateway.kafka.records import Record
 from eventbus_gateway.subscriptions.leased import DeadLetter
 
@@ -74,7 +74,7 @@ def letter(dead: DeadLetter[Consumed], subscription: str, now: int) -> Record:
         now: milliseconds since the epoch.
     """
     event = dead.leased.event.payload
-    headers = [(name, value) for name, value in event.headers if value is not None]
+    headers = [(name, value) for name, value in event.headers.pairs() if value is not None]
     added = {
         _TOPIC: event.topic,
         _PARTITION: str(event.partition),
@@ -101,8 +101,8 @@ def opened(record: Consumed) -> Letter:
     Args:
         record: as it was read.
     """
-    ours = {name: value for name, value in record.headers if name.startswith(PREFIX) and value is not None}
-    headers = [(name, value) for name, value in record.headers if not name.startswith(PREFIX)]
+    ours = {name: value for name, value in record.headers.pairs() if name.startswith(PREFIX) and value is not None}
+    headers = [(name, value) for name, value in record.headers.pairs() if not name.startswith(PREFIX)]
     event = Consumed(
         _text(ours, _TOPIC) or record.topic,
         _number(ours, _PARTITION, record.partition),
@@ -110,7 +110,7 @@ def opened(record: Consumed) -> Letter:
         _number(ours, _TIMESTAMP, record.timestamp),
         record.key,
         None if _TOMBSTONE in ours else record.value,
-        headers,
+        Headers.of(headers),
     )
     return Letter(
         event,

@@ -13,7 +13,7 @@ from tests.broker import Broker
 from tests.end_to_end.process import PATIENCE, GatewayProcess
 from tests.kafka.support import read_log
 
-from eventbus_gateway.kafka.consumed import Consumed
+from eventbus_gateway.kafka.consumed import Consumed, Headers
 from eventbus_gateway.kafka.entries import decode as entry_of
 from eventbus_gateway.kafka.view import View
 from eventbus_gateway.subscriptions.commit_metadata import decode
@@ -159,7 +159,7 @@ class Replicas:
         """The address of each slot's owner, as the processes tell each other."""
         topic, view = f"{self.prefix}.owners", View()
         for record in read_log(self.broker.bootstrap, topic):
-            written = entry_of(Consumed(topic, *record[:5], [*record.headers]))
+            written = entry_of(Consumed(topic, *record[:5], Headers.of(record.headers)))
             if written is not None:
                 view.apply(written)
         return {int(entry.key): json.loads(entry.value)["address"] for entry in view.entries()}

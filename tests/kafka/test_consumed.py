@@ -1,0 +1,53 @@
+"""Headers of records keep what they came with, and share what they have in common."""
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from eventbus_gateway.kafka.consumed import MAX_KEPT, NO_HEADERS, Headers, RecordHeaders, Sharing
+
+PAIRS = st.lists(
+    st.tuples(st.sampled_from(["a", "b", "ce_id"]) | st.text(max_size=3), st.binary(max_size=3) | st.none())
+)
+
+
+def fresh(pairs: RecordHeaders) -> RecordHeaders:
+    """The same pairs with names of their own, as they come from Kafka."""
+    return [(name.encode().decode(), value) for name, value in pairs]
+
+
+@given(st.lists(PAIRS, max_size=8))
+@example([[("a", b"1")], [("a", b"2"), ("a", None)], [], [("a", b"3")]])
+def test_headers_are_those_that_came(records: list[RecordHeaders]) -> None:
+    sharing = Sharing()
+    made = [sharing.headers(fresh(pairs)) for pairs in records]
+    assert [[*headers.pairs()] for headers in made] == records
+    assert made == [Headers.of(pairs) for pairs in records]
+
+
+def test_records_with_the_same_names_share_them() -> None:
+    sharing = Sharing()
+    one: RecordHeaders = [("a", b"1"), ("b", b"2")]
+    other: RecordHeaders = [("b", b"1")]
+    first, _, second, third = [sharing.headers(fresh(pairs)) for pairs in (one, other, one, one)]
+    assert first.names is second.names is third.names
+
+
+def test_a_record_without_headers_has_the_same_none_as_all() -> None:
+    sharing = Sharing()
+    assert sharing.headers(None) is sharing.headers([]) is NO_HEADERS
+
+
+def test_as_many_names_are_kept_as_there_is_room_for() -> None:
+    sharing = Sharing()
+    for number in range(3 * MAX_KEPT):
+        assert sharing.headers([(f"n{number}", b"")]) == Headers((f"n{number}",), (b"",))
+        assert len(sharing) <= MAX_KEPT
+
+
+@pytest.mark.parametrize("names", [["n" * 5_000], [""] * 5_000])
+def test_names_that_are_long_together_are_not_kept(names: list[str]) -> None:
+    sharing = Sharing()
+    pairs: RecordHeaders = [(name, b"1") for name in names]
+    assert sharing.headers(pairs) == Headers.of(pairs)
+    assert len(sharing) == 0

@@ -11,7 +11,7 @@ for a key that is no text) and ``data``, or in place of ``data``:
 A schema registry that gives no answer makes no event undecodable: that is raised, and whoever asks waits.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import orjson
@@ -20,7 +20,9 @@ from eventbus_gateway.errors import CorruptRecord, SchemaMissing, SchemaUnusable
 from eventbus_gateway.kafka.consumed import Consumed
 from eventbus_gateway.subscriptions.attributes import base64_text, key_text, stored_attributes
 from eventbus_gateway.subscriptions.instants import Timestamps
+from eventbus_gateway.subscriptions.layouts import Layouts, Values, are_plain
 from eventbus_gateway.subscriptions.patterns import Pattern
+from eventbus_gateway.subscriptions.splicing import checked, in_line
 
 Event = dict[str, Any]
 """An event as orjson renders it: members by name, ``data`` as a value or as a fragment of JSON text."""
@@ -28,11 +30,11 @@ Event = dict[str, Any]
 AVRO = "application/avro"
 JSON = "application/json"
 _IS_AVRO = {AVRO: True, JSON: False}
+_IS_STORED_AVRO: dict[bytes | None, bool] = {name.encode(): is_avro for name, is_avro in _IS_AVRO.items()}
 _OCTETS = "application/octet-stream"
 # Confluent's wire format: a zero byte and the schema's id in four bytes, big-endian.
 _FRAME = 5
 _MAX_RECENT = 16
-_loads, _Fragment = orjson.loads, orjson.Fragment
 
 
 class Codec(Protocol):
@@ -139,6 +141,33 @@ class Outgoing:
         # By the whole frame: nearly all records of a topic have one of very few schemas.
         self._recent: dict[bytes, Codec] = {}
         self._rendered = Timestamps()
+        self._layouts = Layouts(form.topic)
+
+    def text(self, record: Consumed, tail: Sequence[bytes]) -> bytes | None:
+        """The JSON text of an event; None where it is not put together that easily: then :meth:`event` tells more.
+
+        Args:
+            record: the record.
+            tail: what follows the data, to the end of the text.
+        """
+        topic, partition, offset, _, key, value, (names, values) = record
+        form, layouts = self.form, self._layouts
+        layout = layouts.last if names is layouts.names else layouts.of(names)
+        if layout is None or value is None or topic != layouts.topic:
+            return None
+        _, content_type, is_whole, choose, keyed, keyless = layout
+        told = None if content_type is None else values[content_type]
+        is_avro = _IS_STORED_AVRO.get(told, form.is_avro)
+        try:
+            chosen = choose(values if is_whole else (*values, *self._filled_in(record, is_avro)))
+            # Keys in Avro are not plain either: they begin with a zero.
+            if not are_plain((*chosen, key or b"")):
+                return None
+            data = orjson.dumps(self.decoded(value, _NOTHING)) if is_avro else checked(value)
+        except (SchemaNeeded, CorruptRecord, _NotDecoded, orjson.JSONDecodeError):
+            return None
+        head = keyed % (*chosen, partition, offset, key) if key else keyless % (*chosen, partition, offset)
+        return b"".join((head, data, *tail))
 
     def event(self, record: Consumed) -> Event | None:
         """The event of a record, or None where a schema has to be fetched first: then :meth:`complete` gives it."""
@@ -146,11 +175,7 @@ class Outgoing:
         if value is not None:
             try:
                 event, is_avro = self.attributes(record, _NOTHING)
-                if is_avro:
-                    event["data"] = self.decoded(value, _NOTHING)
-                else:
-                    _loads(value)  # what is none would break the JSON around it
-                    event["data"] = spliced(value) if b"\n" in value or b"\r" in value else _Fragment(value)
+                event["data"] = self.decoded(value, _NOTHING) if is_avro else orjson.Fragment(checked(value))
             except SchemaNeeded:
                 return None
             except (CorruptRecord, _NotDecoded, orjson.JSONDecodeError):
@@ -239,6 +264,17 @@ class Outgoing:
             return Undecodable("unknown_schema", f"The schema registry has no schema with id {schema_id}.")
         except SchemaUnusable:
             return Undecodable("unusable_schema", f"The schema with id {schema_id} cannot be used.")
+
+    def _filled_in(self, record: Consumed, is_avro: bool) -> Values:
+        """What :meth:`attributes` fills in: id, source, type and time, None for what there is not.
+
+        Raises:
+            SchemaNeeded: one has to be fetched first.
+        """
+        topic, partition, offset, timestamp, *_ = record
+        named = self.form.type or (self._name(record.value, _NOTHING) if is_avro else None) or topic
+        time = self._rendered(timestamp).encode() if timestamp >= 0 else None
+        return f"{topic}-{partition}-{offset}".encode(), self.form.source.encode(), named.encode(), time
 
     def _name(self, value: bytes | None, found: Found) -> str | None:
         """Name of a value's schema, None where it has none."""
@@ -344,7 +380,7 @@ class Opened:
             event["data_base64"] = base64_text(value)
             return event
         event["datacontenttype"] = JSON
-        event["data"] = self._data if self._is_avro else spliced(value)
+        event["data"] = self._data if self._is_avro else orjson.Fragment(in_line(value))
         return event
 
     def _read(self, value: bytes) -> None:
@@ -360,13 +396,3 @@ class Opened:
         except _NotDecoded as error:
             self._why = error.why
         self._is_read = True
-
-
-def spliced(text: bytes) -> orjson.Fragment:
-    """JSON text as a part of other JSON, byte for byte but for line breaks.
-
-    Between tokens they are white space and inside of strings JSON has none; events in lines must not have any.
-    """
-    if b"\n" in text or b"\r" in text:
-        text = text.replace(b"\n", b" ").replace(b"\r", b" ")
-    return orjson.Fragment(text)

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 import orjson
 
 from eventbus_gateway.kafka.consumed import Consumed
+from eventbus_gateway.subscriptions import tokens
 from eventbus_gateway.subscriptions.leased import Leased
 from eventbus_gateway.subscriptions.outgoing import Outgoing
-from eventbus_gateway.subscriptions.tokens import tokens_of
 
 # Decoding holds up everybody else, so others get their turn after so many bytes of records.
 _TURN_BYTES = 131_072
@@ -27,19 +27,24 @@ async def rendered(
     Raises:
         RegistryUnavailable, Overloaded, ShuttingDown: a schema cannot be fetched now.
     """
-    dumps = orjson.dumps
     outgoings: dict[str, Outgoing] = {}
     since_turn = 0
-    tokens = tokens_of([(each.origin.prefix, each.event.offset, each.delivery_count) for each in leased])
-    for each, token in zip(leased, tokens, strict=True):
+    origin, start = None, b""
+    ends = tokens.ends([(each.event.offset, each.delivery_count) for each in leased])
+    for each, end in zip(leased, ends, strict=True):
         record = each.event.payload
         outgoing = outgoings.get(record.topic)
         if outgoing is None:
             outgoing = outgoings[record.topic] = outgoing_of(record.topic)
-        event = outgoing.event(record) or await outgoing.complete(record)
-        event["ackToken"] = token
-        event["deliveryCount"] = each.delivery_count
-        events.append(dumps(event))
+        if each.origin is not origin:
+            origin = each.origin
+            start = b',"ackToken":"%b' % origin.prefix.encode("ascii")
+        tail = (start, end, b'","deliveryCount":%d}' % each.delivery_count)
+        text = outgoing.text(record, tail)
+        if text is None:
+            event = outgoing.event(record) or await outgoing.complete(record)
+            text = b"".join((orjson.dumps(event)[:-1], *tail))
+        events.append(text)
         since_turn += each.event.size
         if since_turn > _TURN_BYTES:
             since_turn = 0

@@ -15,9 +15,8 @@ _WHERE = Struct(">2sHQHI")
 _WHICH = Struct(">QI")
 _WHOLE = Struct(">2xHQHIQI")
 _LENGTH = 40
-# 18 and 12 bytes: both are whole groups of base64, so that they can be taken apart as text.
-_HEAD_CHARACTERS = 24
-_TAIL_CHARACTERS = 16
+# The last 12 bytes: whole groups of base64, so that they can be put together as text.
+_END_CHARACTERS = 16
 _new = tuple.__new__
 
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")
@@ -59,18 +58,18 @@ def token(start: str, offset: int, delivery_count: int) -> str:
         offset: place of the event.
         delivery_count: how often it was handed out.
     """
-    return tokens_of([(start, offset, delivery_count)])[0]
+    return start + ends([(offset, delivery_count)])[0].decode("ascii")
 
 
-def tokens_of(hand_outs: Sequence[tuple[str, int, int]]) -> list[str]:
-    """The tokens of many hand-outs.
+def ends(hand_outs: Sequence[tuple[int, int]]) -> list[bytes]:
+    """What follows the ``prefix`` in the tokens of many hand-outs.
 
     Args:
-        hand_outs: ``prefix`` of the partition, offset and delivery count of each.
+        hand_outs: offset and delivery count of each.
     """
-    pack, size = _WHICH.pack, _TAIL_CHARACTERS
-    tails = _text(b"".join([pack(offset, delivery_count) for _, offset, delivery_count in hand_outs]))
-    return [start + tails[size * at : size * at + size] for at, (start, _, _) in enumerate(hand_outs)]
+    pack, size = _WHICH.pack, _END_CHARACTERS
+    text = _raw_text(b"".join([pack(offset, delivery_count) for offset, delivery_count in hand_outs]))
+    return [text[at : at + size] for at in range(0, len(text), size)]
 
 
 def parse(text: str) -> Reference | None:
@@ -87,34 +86,35 @@ def parse(text: str) -> Reference | None:
 
 
 def parse_all(texts: Sequence[str]) -> list[Reference | None]:
-    """The same for many tokens: those that a client gives back together mostly have few beginnings in common."""
-    raw = _tails(texts)
+    """The same for many tokens at once, in half of the time."""
+    raw = _all_raw(texts)
     if raw is None:
         return [parse(text) for text in texts]
-    heads: dict[str, tuple[int, int, int, int] | None] = {}
-    found: list[Reference | None] = []
-    for text, (offset, delivery_count) in zip(texts, _WHICH.iter_unpack(raw), strict=True):
-        head = text[:_HEAD_CHARACTERS]
-        if head not in heads:
-            whole = parse(text)
-            heads[head] = None if whole is None else whole[:4]
-        where = heads[head]
-        # Past the keyword handling of a named tuple's own constructor, for what is made once an event.
-        found.append(None if where is None else _new(Reference, (*where, offset, delivery_count)))
-    return found
+    # Past the keyword handling of a named tuple's own constructor, for what is made once an event.
+    return [_new(Reference, fields) for fields in _WHOLE.iter_unpack(raw)]
 
 
-def _tails(texts: Sequence[str]) -> bytes | None:
-    """What follows the beginnings of tokens, None where one of them is none."""
-    tails = "".join([text[_HEAD_CHARACTERS:] for text in texts])
-    if len(tails) != _TAIL_CHARACTERS * len(texts) or not tails.isascii():
+def _all_raw(texts: Sequence[str]) -> bytes | None:
+    """What stands in tokens, one after the other; None where one of them is none."""
+    # Each is whole groups of base64, so that none can lend its neighbour a character.
+    if set(map(len, texts)) != {_LENGTH}:
+        return None
+    joined, count = "".join(texts), len(texts)
+    if not joined.isascii():
         return None
     try:
-        raw = a2b_base64(tails.encode("ascii").translate(_PLAIN), strict_mode=True)
+        raw = a2b_base64(joined.encode("ascii").translate(_PLAIN), strict_mode=True)
     except Error:
         return None
-    return raw if len(raw) == _WHICH.size * len(texts) else None
+    is_whole = len(raw) == _WHOLE.size * count
+    first, second = _VERSION
+    versions = raw[:: _WHOLE.size].count(first), raw[1 :: _WHOLE.size].count(second)
+    return raw if is_whole and versions == (count, count) else None
 
 
 def _text(raw: bytes) -> str:
-    return b2a_base64(raw, newline=False).translate(_URL_SAFE).decode("ascii")
+    return _raw_text(raw).decode("ascii")
+
+
+def _raw_text(raw: bytes) -> bytes:
+    return b2a_base64(raw, newline=False).translate(_URL_SAFE)

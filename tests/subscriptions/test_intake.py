@@ -184,7 +184,7 @@ def test_a_partition_that_is_full_stops_and_goes_on_once_there_is_room() -> None
         assert bench.resumed.places.empty()
         source = bench.supply.partitions[0, 0]
         for leased in bench.supply.hand_out(2, 10_000, Term(0.0)):
-            bench.supply.ack(source, leased)
+            bench.supply.ack(source, leased.event.offset)
         bench.intake.go_on()
         assert bench.resumed.places.get_nowait() == ("visits", 0, 4)
         bench.intake.go_on()

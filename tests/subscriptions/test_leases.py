@@ -102,6 +102,19 @@ def test_an_acked_event_never_comes_again() -> None:
     assert shard.leases.next_deadline() is None
 
 
+def test_events_of_several_partitions_are_acked_at_once_each_one_time() -> None:
+    shard = Shard(order="key", partitions=2)
+    shard.offer(b"k", b"k", None)
+    shard.offer(b"k", None, partition=1)
+    first, second, *_ = references(shard.receive(0.0))
+    assert shard.counts() == Counts(ready=0, leased=4, delayed=0, blocked=1, dead_letters=0)
+    foreign = first._replace(acquisition=1)
+    assert shard.leases.ack([first, first, foreign, second, first]) == [OK, SETTLED, STALE, OK, SETTLED]
+    assert shard.counts() == Counts(ready=1, leased=2, delayed=0, blocked=0, dead_letters=0)
+    assert sum(progress.unacked for progress in shard.supply.progress()) == 3
+    assert shard.offsets(0.0) == [1]
+
+
 def test_an_ack_after_the_lease_counts_until_the_event_is_handed_out_again() -> None:
     shard = Shard()
     shard.offer(None, None)

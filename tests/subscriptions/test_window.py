@@ -44,9 +44,9 @@ def test_the_watermark_stays_at_the_lowest_unacked_event() -> None:
 def test_an_event_is_acked_once() -> None:
     w = window()
     w.take(events(4), 0, 9, PLENTY)
-    assert w.ack(4) == event(4)
-    assert w.ack(4) is None
-    assert w.ack(5) is None
+    assert w.ack(4) == [event(4)]
+    assert w.ack(4) == []
+    assert w.ack(5) == []
 
 
 def test_gaps_and_filtered_runs_hold_nothing_up() -> None:
@@ -105,6 +105,11 @@ def test_bytes_may_be_exceeded_by_the_last_event_only() -> None:
     assert w.take(stretch, 0, 4, Room(10, 0)) == []
     w.ack(2)
     assert w.bytes == 99
+
+
+def test_an_event_of_no_bytes_fits_behind_those_that_take_all() -> None:
+    w = window()
+    assert [each.offset for each in w.take([event(0, 100), event(1, 0)], 0, 2, Room(10, 100))] == [0, 1]
 
 
 def test_a_stuck_event_makes_its_partition_wait_at_the_span() -> None:

@@ -80,14 +80,17 @@ class Settle:
     async def _settle(self, request: Request, tokens: Sequence[str], settling: Settling) -> Answer:
         subscription = await self._own(request)
         parsed = parse_all(tokens)
-        known = [index for index, reference in enumerate(parsed) if reference is not None]
-        failures = [Failure(index, _NO_TOKEN) for index, reference in enumerate(parsed) if reference is None]
-        if known:
-            references = [reference for reference in parsed if reference is not None]
+        references = [reference for reference in parsed if reference is not None]
+        outcomes: Sequence[Outcome | GatewayError] = ()
+        if references:
             outcomes = await self._shards.settle(subscription, settling._replace(references=references))
-            for index, outcome in zip(known, outcomes, strict=True):
-                if outcome is not _OK and (error := failed(settling.verb, outcome)) is not None:
-                    failures.append(Failure(index, error))
+        if outcomes.count(_OK) == len(tokens):
+            return settled(len(tokens), (), request.path)
+        failures = [Failure(index, _NO_TOKEN) for index, reference in enumerate(parsed) if reference is None]
+        known = [index for index, reference in enumerate(parsed) if reference is not None]
+        for index, outcome in zip(known, outcomes, strict=True):
+            if outcome is not _OK and (error := failed(settling.verb, outcome)) is not None:
+                failures.append(Failure(index, error))
         return settled(len(tokens), sorted(failures, key=lambda failure: failure.place), request.path)
 
 

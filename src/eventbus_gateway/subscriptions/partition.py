@@ -107,17 +107,27 @@ class Partition(Generic[P]):
         if leased.standing is _READY:
             self.ready -= 1
 
-    def acked(self, leased: Leased[P]) -> None:
-        """Forget an event and let the next one of its lane pass."""
-        del self.leases[leased.event.offset]
-        if self._keys is None or (offset := self._keys.acked(leased.event)) is None:
+    def acked(self, offsets: Iterable[int]) -> None:
+        """Forget events and let the next one of each one's lane pass."""
+        keys, leases = self._keys, self.leases
+        if keys is None:
+            for offset in offsets:
+                del leases[offset]
             return
-        following = self.leases.get(offset)
-        if following is None or following.standing is _BLOCKED:
+        # One after the other: what follows an event may be acked in the same call, and is still leased until then.
+        for offset in offsets:
+            first = keys.acked(leases.pop(offset).event)
+            if first is not None:
+                self._pass(first)
+
+    def _pass(self, offset: int) -> None:
+        """Have the first event of a lane handed out, unless a client has it or it waits for its time."""
+        last = self.leases.get(offset)
+        if last is None or last.standing is _BLOCKED:
             heappush(self._returned, offset)
             self.ready += 1
-            if following is not None:
-                following.standing = _READY
+            if last is not None:
+                last.standing = _READY
 
     def _run(self, first: Event[P], count: int, max_bytes: int, term: Term[Leased[P]]) -> list[Leased[P]]:
         """Lease what follows an event in its lane, up to the first that is still out or waits for its time."""

@@ -163,10 +163,10 @@ class Supply(Generic[P]):
         source.put_back(leased)
         self._line_up(source)
 
-    def ack(self, source: Partition[P], leased: Leased[P]) -> None:
-        """Be done with an event that was handed out."""
-        self.windows.ack(source.window, leased.event.offset)
-        source.acked(leased)
+    def ack(self, source: Partition[P], *offsets: int) -> None:
+        """Be done with events of a partition that were handed out."""
+        self.windows.ack(source.window, *offsets)
+        source.acked(offsets)
         self._line_up(source)
 
     def source_of(self, leased: Leased[P]) -> Partition[P]:

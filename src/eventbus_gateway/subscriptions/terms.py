@@ -47,11 +47,15 @@ class Terms(Generic[T]):
         """Take a member out of its term."""
         del term.members[member]
         if not term.members:
-            self._emptied += 1
-            if self._emptied > _FEW and self._emptied * 2 > len(self._heap):
-                self._heap = [entry for entry in self._heap if entry[2].members]
-                heapify(self._heap)
-                self._emptied = 0
+            self.emptied()
+
+    def emptied(self) -> None:
+        """Note that a term has lost its last member."""
+        self._emptied += 1
+        if self._emptied > _FEW and self._emptied * 2 > len(self._heap):
+            self._heap = [entry for entry in self._heap if entry[2].members]
+            heapify(self._heap)
+            self._emptied = 0
 
     def due(self, now: float) -> list[T]:
         """Take out all members whose time has come, the earliest first."""

@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Sequence
 from itertools import pairwise
+from operator import lt
 from typing import Generic, NamedTuple, TypeVar
 
 from eventbus_gateway.errors import InternalError
@@ -115,25 +116,26 @@ class Window(Generic[P]):
             InternalError: the events are not in ascending order or not below the end.
         """
         offsets = [event.offset for event in events]
-        if offsets and (offsets[-1] >= end or offsets != sorted(set(offsets))):
+        if offsets and (offsets[-1] >= end or not all(map(lt, offsets, offsets[1:]))):
             raise InternalError("Events came out of order or from beyond the stretch that was read.")
         if start > self.position:
             return []
         new = self._new(events, offsets)
-        taken = self._fitting(new, room)
-        self.held.update((event.offset, event) for event in taken)
-        self.bytes += sum(event.size for event in taken)
+        taken, size = self._fitting(new, room)
+        self.held.update({event.offset: event for event in taken})
+        self.bytes += size
         seen = end if len(taken) == len(new) else new[len(taken)].offset
         self._move(min(seen, self._limit(taken)))
         return taken
 
-    def ack(self, offset: int) -> Event[P] | None:
-        """Be done with an event; None when it is not held."""
-        event = self.held.pop(offset, None)
-        if event is not None:
-            self.bytes -= event.size
+    def ack(self, *offsets: int) -> list[Event[P]]:
+        """Be done with events; gives those that were held."""
+        held = self.held
+        events = [held.pop(offset) for offset in offsets if offset in held]
+        if events:
+            self.bytes -= sum([event.size for event in events])
             self.changed = True
-        return event
+        return events
 
     def done(self) -> list[Run]:
         """The runs of offsets above the watermark that need nothing any more."""
@@ -180,20 +182,19 @@ class Window(Generic[P]):
                 new.append(event)
         return new
 
-    def _fitting(self, events: Sequence[Event[P]], room: Room) -> list[Event[P]]:
+    def _fitting(self, events: Sequence[Event[P]], room: Room) -> tuple[list[Event[P]], int]:
+        """The events that there is room for, and their size."""
         count = max(0, min(len(events), room.events, self.room))
         taken = list(events[:count])
         if taken:
             limit = self._limit(taken)
             if taken[-1].offset >= limit:
                 taken = [event for event in taken if event.offset < limit]
-        if sum(event.size for event in taken) > room.bytes:
-            left = room.bytes
-            for index, event in enumerate(taken):
-                if left <= 0:
-                    return taken[:index]
-                left -= event.size
-        return taken
+        size = sum([event.size for event in taken])
+        if size > room.bytes:
+            while taken and size - taken[-1].size >= room.bytes:
+                size -= taken.pop().size
+        return taken, size
 
     def _limit(self, taken: Sequence[Event[P]]) -> int:
         lowest = next(iter(self.held), taken[0].offset if taken else None)

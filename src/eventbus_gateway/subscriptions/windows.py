@@ -86,13 +86,13 @@ class Windows(Generic[P]):
         self._bytes += window.bytes - held
         return taken
 
-    def ack(self, window: Window[P], offset: int) -> Event[P] | None:
-        """Be done with an event; None when it is not held."""
-        event = window.ack(offset)
-        if event is not None:
-            self._events -= 1
-            self._bytes -= event.size
-        return event
+    def ack(self, window: Window[P], *offsets: int) -> list[Event[P]]:
+        """Be done with events; gives those that were held."""
+        held = window.bytes
+        events = window.ack(*offsets)
+        self._events -= len(events)
+        self._bytes -= held - window.bytes
+        return events
 
     def committable(self) -> list[Commit]:
         """The partitions whose position or metadata is not committed yet."""

@@ -34,6 +34,7 @@ def damaged(detail: str) -> NoReturn:
 
 
 _BOUND = {
+    "HEX_FORM": wire.HEX_FORM,
     "ZIGZAG": wire.ZIGZAG,
     "read_long": wire.read_long,
     "read_int": wire.read_int,
@@ -130,10 +131,11 @@ class Decoder:
 
     def _leaf(self, leaf: Leaf, at: _Place) -> str:
         raw = _READERS[leaf.kind](self, leaf, at)
-        if leaf.matches is not None:
-            asked = self._source.bind("M", leaf.matches)
-            self._source.line(at.indent, f"if {asked}({raw}) is None: damaged({f'{leaf.expected} is malformed'!r})")
-        if leaf.show is None or leaf.matches is not None:
+        if leaf.form:
+            form = self._source.constant(leaf.form)
+            wrong = f"{raw}.encode().translate(HEX_FORM) != {form}"
+            self._source.line(at.indent, f"if {wrong}: damaged({f'{leaf.expected} is malformed'!r})")
+        if leaf.show is None or leaf.form:
             return raw
         v = self._source.fresh("v")
         if leaf.show is finite_or_name:

@@ -130,7 +130,7 @@ def _uuid_text(leaf: Leaf) -> Leaf:
         return value
 
     takes = leaves.kinds(text=leaves.RANK_UUID)
-    return replace(leaf, expected="a UUID", takes=takes, pack=pack, show=show, matches=matches, form=_UUID_FORM)
+    return replace(leaf, expected="a UUID", takes=takes, pack=pack, show=show, form=_UUID_FORM)
 
 
 def _texts(

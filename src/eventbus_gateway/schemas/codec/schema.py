@@ -23,7 +23,6 @@ class Leaf:
         gives: JSON kinds that decoding can produce.
         pack: encodes a JSON value, raises Misfit.
         show: turns the value read from the wire into JSON, raises Damage; None where it is JSON already.
-        matches: stands for a ``show`` that only checks: gives None for what is malformed.
         inline: the generated code may use its own fast form of ``pack``.
         per_second: of a timestamp whose common text may be read in line: its units in a second.
         form: of a string, what it has to be once each of its hexadecimal digits is a 0; empty where any text does.
@@ -38,7 +37,6 @@ class Leaf:
     gives: frozenset[type]
     pack: Callable[[Any], bytes]
     show: Callable[[Any], Any] | None = None
-    matches: Callable[[Any], object] | None = None
     inline: bool = False
     form: bytes = b""
     per_second: int = 0

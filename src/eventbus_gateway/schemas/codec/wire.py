@@ -97,6 +97,12 @@ def lengths(lead: bytes) -> tuple[bytes, ...]:
     return tuple(lead + SMALL[length] for length in range(LENGTH_LIMIT))
 
 
+# Groups of seven bits where they belong: shifting each takes twice as long.
+_FIRST, _SECOND, _THIRD, _FOURTH, _FIFTH, _LAST = (
+    tuple((byte & 127) << shift for byte in range(256)) for shift in range(0, 42, 7)
+)
+
+
 def read_long(data: bytes, position: int) -> tuple[int, int]:
     """Read a 64-bit integer; gives the number and the position after it.
 
@@ -105,30 +111,38 @@ def read_long(data: bytes, position: int) -> tuple[int, int]:
         IndexError: the data ends inside it.
     """
     byte = data[position]
-    z = byte & 127
-    if byte > 127:
-        byte = data[position + 1]
-        if byte < 128:
-            z |= byte << 7
-            return (z >> 1) ^ -(z & 1), position + 2
-        # What timestamps in milliseconds look like: six bytes, of which only the last one has no continuation.
-        tail = data[position + 2 : position + 6]
-        if len(tail) == 4 and tail[0] & tail[1] & tail[2] & (tail[3] ^ 128) & 128:
-            z |= (byte & 127) << 7 | (tail[0] & 127) << 14 | (tail[1] & 127) << 21 | (tail[2] & 127) << 28
-            z |= tail[3] << 35
+    if byte < 128:
+        return ZIGZAG[byte], position + 1
+    second = data[position + 1]
+    if second < 128:
+        z = byte & 127 | second << 7
+        return (z >> 1) ^ -(z & 1), position + 2
+    # What timestamps in milliseconds look like: six bytes, of which only the last one has no continuation.
+    tail = data[position + 2 : position + 6]
+    if len(tail) == 4:
+        third, fourth, fifth, last = tail
+        if third & fourth & fifth & (last ^ 128) & 128:
+            z = _FIRST[byte] + _SECOND[second] + _THIRD[third] + _FOURTH[fourth] + _FIFTH[fifth] + _LAST[last]
             return (z >> 1) ^ -(z & 1), position + 6
-        for shift in range(7, 70, 7):
-            position += 1
-            byte = data[position]
-            if byte < 128:
-                z |= byte << shift
-                break
-            z |= (byte & 127) << shift
-        else:
-            raise Damage("an integer is longer than ten bytes")
-        if z >> 64:
-            raise Damage("an integer has more than 64 bits")
-    return (z >> 1) ^ -(z & 1), position + 1
+    if tail and (third := tail[0]) < 128:
+        z = _FIRST[byte] + _SECOND[second] + _THIRD[third]
+        return (z >> 1) ^ -(z & 1), position + 3
+    return _read_any(data, position)
+
+
+def _read_any(data: bytes, position: int) -> tuple[int, int]:
+    z = 0
+    for shift in range(0, 70, 7):
+        byte = data[position]
+        position += 1
+        z |= (byte & 127) << shift
+        if byte < 128:
+            break
+    else:
+        raise Damage("an integer is longer than ten bytes")
+    if z >> 64:
+        raise Damage("an integer has more than 64 bits")
+    return (z >> 1) ^ -(z & 1), position
 
 
 def read_int(data: bytes, position: int) -> tuple[int, int]:
@@ -138,6 +152,10 @@ def read_int(data: bytes, position: int) -> tuple[int, int]:
         Damage: more than 32 bits.
         IndexError: the data ends inside it.
     """
+    low = data[position]
+    if low > 127 and (high := data[position + 1]) < 128:
+        z = low & 127 | high << 7
+        return (z >> 1) ^ -(z & 1), position + 2
     number, position = read_long(data, position)
     if not INT_MIN <= number <= INT_MAX:
         raise Damage("an int has more than 32 bits")

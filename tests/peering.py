@@ -55,6 +55,7 @@ class Shelf:
         self.events = list(events)
         self.asked: list[Ask] = []
         self.settled: list[Settling] = []
+        self.tried: list[bytes] = []
         self.outcomes: dict[Reference, Outcome] = {}
         self.waiting = 0
         self.is_owned = True
@@ -109,6 +110,10 @@ class Shelf:
     async def status(self) -> ShardStatus:
         self._check()
         return STATUS
+
+    async def attempts(self, limit: int) -> list[bytes]:
+        self._check()
+        return self.tried[:limit]
 
     def _check(self) -> bool:
         if not self.is_owned:

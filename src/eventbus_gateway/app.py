@@ -31,6 +31,7 @@ from eventbus_gateway.api.subscription_status import Status
 from eventbus_gateway.api.subscriptions import Subscriptions
 from eventbus_gateway.api.table import SubscriptionHandlers, internal_routes, public_routes
 from eventbus_gateway.api.topics import Topics
+from eventbus_gateway.api.webhooks import Webhooks
 from eventbus_gateway.auth.limits import EventLimits
 from eventbus_gateway.auth.policy import Policy, policy
 from eventbus_gateway.auth.principal import Anonymous, authenticator
@@ -56,6 +57,7 @@ from eventbus_gateway.schemas.settings import RegistrySettings
 from eventbus_gateway.subscriptions.outgoing import Outgoing
 from eventbus_gateway.subscriptions.replica import Replica, Surroundings
 from eventbus_gateway.telemetry import Metrics
+from eventbus_gateway.webhooks.outlet import Outlet, Telling
 
 _logger = logging.getLogger(__name__)
 
@@ -118,6 +120,10 @@ class App:
         self._reader = _kafka_reader(config, self._positions, self._producer)
         self._drain = Drain()
         self._outgoings = Outgoings(self._schemas)
+        telling = Telling(
+            lambda outcome: self.metrics.webhook_attempts.add((outcome,)), self.metrics.webhook_seconds.observe
+        )
+        self._outlet = Outlet(config.webhooks, self._outgoing_of, telling) if config.subscriptions.enabled else None
         self._read = Read(self._topics, self._outgoings, self._reader, config.read, self._drain, self.metrics)
         self._access_log = AccessLog(_STANDARD_OUTPUT, config.http.access_log_max_bytes, self.metrics)
 
@@ -132,7 +138,8 @@ class App:
         # Bound at once: ports that are taken are found out before anything else begins.
         callers = listen(http.host, http.port, reuse_port=http.reuse_port)
         probes = listen(http.internal_host, http.internal_port)
-        replica = self._replica(address_of(probes)) if config.subscriptions.enabled else None
+        outlet = self._outlet
+        replica = None if outlet is None else self._replica(address_of(probes), outlet)
         gateway = self._gateway(replica)
         edge = Edge(gateway, self.admission, config.http, config.publish, self._ids)
         adapter = AsgiAdapter(gateway, self.admission, config.publish, self._ids)
@@ -148,7 +155,8 @@ class App:
         await self._producer.start()
         await self._administration.start()
         await self._warm_up()
-        if replica is not None:
+        if replica is not None and self._outlet is not None:
+            await self._outlet.start(replica.lifecycle.disable)
             await replica.start(_WARM_UP_SECONDS if self._producer.status().up else 0.0)
 
         # Phase 2: listen; probes first, so that nobody is sent here too early
@@ -169,8 +177,9 @@ class App:
             await self._answered(serving)
 
             # Phase 4: let other replicas take over what is served here, while the internal port still answers them
-            if replica is not None:
+            if replica is not None and self._outlet is not None:
                 await replica.close()
+                await self._outlet.close()
 
             # Phase 5: let Kafka acknowledge what is still under way (its caller may have gone)
             await self._cluster.close()
@@ -219,24 +228,27 @@ class App:
         sink = EmbeddedSink(self._producer) if self._embedded is not None else self._producer
         publish = Publish(self._topics, self._schemas, sink, limits, config.publish, builder, self.metrics)
         served = self._registry if self._embedded is not None else None
-        subscriptions = SubscriptionHandlers() if replica is None else self._subscription_handlers(replica, allowed)
+        subscriptions = SubscriptionHandlers()
+        if replica is not None and self._outlet is not None:
+            subscriptions = self._subscription_handlers(replica, self._outlet, allowed)
         routes = public_routes(publish, self._read, self._topics, self._schemas, allowed, served, subscriptions)
         log = self._access_log if config.http.access_log else None
         return Gateway(Router(routes), authenticator(config.auth), allowed, self.metrics, log)
 
-    def _subscription_handlers(self, replica: Replica, allowed: Policy) -> SubscriptionHandlers:
+    def _subscription_handlers(self, replica: Replica, outlet: Outlet, allowed: Policy) -> SubscriptionHandlers:
         settings, shards, positions = self._config.subscriptions, replica.routing, self._positions
         own = Own(replica.store, allowed)
-        receive = Receive(own.readable, shards, settings, self._drain)
+        receive = Receive(own.pulled, shards, settings, self._drain)
         self.metrics.gauge("eventbus_subscription_polls", "Receives under way.", lambda: receive.polls)
         return SubscriptionHandlers(
-            Subscriptions(replica.store, own, replica.lifecycle, settings),
+            Subscriptions(replica.store, own, replica.lifecycle, settings, outlet.check_url),
             DeadLetters(own, replica.places, self._reader, self._outgoing_of, self._config.read),
             receive,
-            Settle(own.readable, shards, settings),
+            Settle(own.pulled, shards, settings),
             Status(
                 own.readable, shards, positions.ends, positions.committed, self._partitions_of, settings.group_prefix
             ),
+            Webhooks(own, replica.lifecycle, shards, outlet.ping, self._ids),
         )
 
     def _outgoing_of(self, topic: str) -> Outgoing:
@@ -245,7 +257,7 @@ class App:
     async def _partitions_of(self, topic: str) -> int:
         return (await self._topics.metadata(topic)).partitions
 
-    def _replica(self, internal: tuple[str, int]) -> Replica:
+    def _replica(self, internal: tuple[str, int], outlet: Outlet) -> Replica:
         config = self._config
         embedded = self._embedded
         around = Surroundings(
@@ -258,6 +270,8 @@ class App:
             self._outgoing_of,
             self._partitions_of,
             lambda what, number: self.metrics.subscription_events.add((what,), number),
+            outlet.push,
+            outlet.vault,
             config.subscriptions.advertised_address or _host_port(*internal),
             Pace() if embedded is None else _EMBEDDED_PACE,
         )

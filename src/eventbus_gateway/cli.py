@@ -9,6 +9,7 @@ import shlex
 import signal
 import socket
 import sys
+from base64 import b64encode
 from collections.abc import Coroutine, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -142,6 +143,10 @@ def dev(port: int, folder: Path) -> None:
             "EVENTBUS_AUTH__MODE": "anonymous",
             "EVENTBUS_SUBSCRIPTIONS__ENABLED": "true",
             "EVENTBUS_SUBSCRIPTIONS__PEER_SECRET": secrets.token_hex(32),
+            "EVENTBUS_WEBHOOKS__SECRET_KEYS": b64encode(secrets.token_bytes(32)).decode(),
+            "EVENTBUS_WEBHOOKS__ALLOW_HTTP": "true",
+            "EVENTBUS_WEBHOOKS__ALLOWED_PORTS": '["1-65535"]',
+            "EVENTBUS_WEBHOOKS__ALLOWED_NETWORKS": '["127.0.0.0/8", "::1/128"]',
         }
         file = folder / "eventbus.toml"
         config = _load(file if file.exists() else None, {**os.environ, **overrides})

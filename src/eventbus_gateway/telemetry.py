@@ -116,6 +116,12 @@ class Metrics(Collector):
         self.ack_seconds = Histogram(
             "eventbus_publish_ack_duration_seconds", "Time from handing records over to their outcome, in seconds."
         )
+        self.webhook_attempts = Counter(
+            "eventbus_webhook_attempts", "Attempts to deliver to webhooks, by how they ended.", ("outcome",)
+        )
+        self.webhook_seconds = Histogram(
+            "eventbus_webhook_attempt_duration_seconds", "Time from the start of an attempt to its end, in seconds."
+        )
         self.read_events = Counter(
             "eventbus_read_events", "Events given to readers without a subscription.", ("topic",)
         )
@@ -131,6 +137,8 @@ class Metrics(Collector):
             self.request_seconds,
             self.events,
             self.ack_seconds,
+            self.webhook_attempts,
+            self.webhook_seconds,
             self.read_events,
             self.subscription_events,
             self.kafka_events,

@@ -50,6 +50,7 @@ class MemoryShard:
         self.leases: Leases[Any] = Leases(self.supply, 3)
         self.asked: list[Ask] = []
         self.settled: list[Settling] = []
+        self.tried: list[bytes] = []
         self.trouble: GatewayError | None = None
         self.told: dict[Partition, dict[str, Any]] = {}
         self.waiting = 0
@@ -126,6 +127,10 @@ class MemoryShard:
             for progress in self.supply.progress()
         ]
         return ShardStatus(self.leases.counts(), tuple(partitions), None)
+
+    async def attempts(self, limit: int) -> list[bytes]:
+        self._check()
+        return self.tried[:limit]
 
     def _has_ready(self) -> bool:
         self.leases.advance(self._desk.now)

@@ -17,3 +17,4 @@ class NotEnabled:
 
     all = one = put = delete = pause = resume = seek = redrive = __call__
     ack = release = extend = reject = __call__
+    test = attempts = rotate = __call__

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from eventbus_gateway.api.http import Request
 from eventbus_gateway.auth.policy import Action, Policy
 from eventbus_gateway.auth.principal import Principal
-from eventbus_gateway.errors import Forbidden, UnknownSubscription
+from eventbus_gateway.errors import Forbidden, InvalidParameter, UnknownSubscription
 from eventbus_gateway.subscriptions.names import is_name
 from eventbus_gateway.subscriptions.resource import Subscription
 from eventbus_gateway.subscriptions.store import Kept, SubscriptionStore
@@ -57,6 +57,19 @@ class Own:
         """
         subscription = (await self.find(request)).subscription
         self.require_readable(request.principal, subscription.spec.topics)
+        return subscription
+
+    async def pulled(self, request: Request) -> Subscription:
+        """The same, for what only clients that pull may do.
+
+        Raises:
+            InvalidParameter: its events are sent to a webhook.
+            Forbidden: a grant is missing.
+            GatewayError: as for :meth:`find`.
+        """
+        subscription = await self.readable(request)
+        if subscription.spec.delivery.type != "pull":
+            raise InvalidParameter("The events of this subscription are sent to its webhook; nobody can pull them.")
         return subscription
 
     def require_readable(self, principal: Principal, topics: Sequence[str]) -> None:

@@ -63,6 +63,7 @@ class PeerRoutes:
             Call.READY: self._ready,
             Call.SETTLE: self._settle,
             Call.STATUS: self._status,
+            Call.ATTEMPTS: self._attempts,
         }
         template = f"{peer_wire.PATH}{{subscription}}/{{shard}}/"
         return [
@@ -129,6 +130,10 @@ class PeerRoutes:
 
     async def _status(self, _: Request, shard: ShardCalls) -> Answer:
         return _json(peer_wire.status_to_bytes(await shard.status()))
+
+    async def _attempts(self, request: Request, shard: ShardCalls) -> Answer:
+        limit = _understood(peer_wire.limit_from_bytes, request.body)
+        return Answer(200, peer_wire.events_to_bytes(await shard.attempts(limit)), _EVENTS)
 
 
 def _understood(decode: Callable[[bytes], T], body: bytes) -> T:

@@ -10,6 +10,7 @@ from eventbus_gateway.api.receive import FindOwn, Shards
 from eventbus_gateway.errors import GatewayError, KafkaUnavailable, UnknownTopic
 from eventbus_gateway.kafka.partitions import Ends, Partition, Position
 from eventbus_gateway.subscriptions.calls import PartitionStatus, ShardStatus
+from eventbus_gateway.subscriptions.hand import EndpointStatus
 from eventbus_gateway.subscriptions.instants import timestamp
 from eventbus_gateway.subscriptions.names import shard_of
 from eventbus_gateway.subscriptions.resource import Subscription
@@ -141,7 +142,22 @@ def _served(number: int, status: ShardStatus) -> Document:
     document: Document = {"shard": number, "counts": counts, "partitions": partitions}
     if status.trouble is not None:
         document["trouble"] = status.trouble
+    if status.endpoint is not None:
+        document["endpoint"] = _endpoint(status.endpoint)
     return document
+
+
+def _endpoint(endpoint: EndpointStatus) -> Document:
+    opens_at, succeeded_at = endpoint.opens_at, endpoint.last_success_at
+    return {
+        "state": endpoint.state,
+        "inFlight": endpoint.in_flight,
+        "limit": endpoint.limit,
+        "nextProbeAt": None if opens_at is None else timestamp(opens_at),
+        "lastStatus": endpoint.last_status,
+        "lastError": endpoint.last_failure,
+        "lastSuccessAt": None if succeeded_at is None else timestamp(succeeded_at),
+    }
 
 
 def _unserved(number: int, error: GatewayError, partitions: list[Document] | None) -> Document:

@@ -1,6 +1,7 @@
 """``/v1/subscriptions``: the subscriptions of a caller."""
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 import orjson
@@ -12,13 +13,13 @@ from eventbus_gateway.api.preconditions import etag, precondition
 from eventbus_gateway.api.query import parameters
 from eventbus_gateway.errors import InvalidCursor, InvalidParameter, UnknownSubscription
 from eventbus_gateway.subscriptions.control import parse_seek
-from eventbus_gateway.subscriptions.lifecycle import Lifecycle
+from eventbus_gateway.subscriptions.lifecycle import Lifecycle, Put
 from eventbus_gateway.subscriptions.names import is_name
 from eventbus_gateway.subscriptions.patterns import compile_filter
 from eventbus_gateway.subscriptions.resource import Subscription, shown
 from eventbus_gateway.subscriptions.settings import SubscriptionSettings
 from eventbus_gateway.subscriptions.spec import parse_spec
-from eventbus_gateway.subscriptions.spec_rules import SpecRules
+from eventbus_gateway.subscriptions.spec_rules import SpecRules, no_url
 from eventbus_gateway.subscriptions.store import Kept, SubscriptionStore
 
 MAX_LIMIT = 200
@@ -28,7 +29,18 @@ _LIMIT = re.compile(r"[1-9]\d{0,3}", re.ASCII)
 _SEEK_BYTES = 524_288
 # What the gateway says about a subscription and nobody else.
 _READ_ONLY = frozenset(
-    {"name", "id", "paused", "lastSeek", "lastRedrive", "deadLetterTopic", "consumerGroup", "createdAt", "updatedAt"}
+    {
+        "name",
+        "id",
+        "paused",
+        "pauseReason",
+        "lastSeek",
+        "lastRedrive",
+        "deadLetterTopic",
+        "consumerGroup",
+        "createdAt",
+        "updatedAt",
+    }
 )
 
 
@@ -40,16 +52,22 @@ class Subscriptions:
         own: finds the caller's subscription.
         lifecycle: carries out changes.
         settings: bounds.
+        check_url: refuses URLs that webhooks may not have.
     """
 
     def __init__(
-        self, store: SubscriptionStore, own: Own, lifecycle: Lifecycle, settings: SubscriptionSettings
+        self,
+        store: SubscriptionStore,
+        own: Own,
+        lifecycle: Lifecycle,
+        settings: SubscriptionSettings,
+        check_url: Callable[[str], object] = no_url,
     ) -> None:
         self._store = store
         self._own = own
         self._lifecycle = lifecycle
         self._settings = settings
-        self._rules = SpecRules(settings, compile_filter)
+        self._rules = SpecRules(settings, compile_filter, check_url)
 
     async def all(self, request: Request) -> Answer:
         """The caller's subscriptions by name, page by page.
@@ -95,8 +113,8 @@ class Subscriptions:
         self._own.require_readable(request.principal, spec.topics)
         done = await self._lifecycle.put(owner, name, spec, condition)
         if done.is_new:
-            return self._answer(done.kept, 201, (b"location", b"/v1/subscriptions/" + name.encode()))
-        return self._answer(done.kept)
+            return self._answered(done, 201, (b"location", b"/v1/subscriptions/" + name.encode()))
+        return self._answered(done)
 
     async def delete(self, request: Request) -> Answer:
         """Delete a subscription; its dead letters stay in their topic.
@@ -163,6 +181,14 @@ class Subscriptions:
             return body
         now = self._shown(kept.subscription)
         return {key: value for key, value in body.items() if key not in _READ_ONLY or value != now[key]}
+
+    def _answered(self, put: Put, status: int = 200, *headers: tuple[bytes, bytes]) -> Answer:
+        """The answer to a put, which alone tells a signing secret, and only when it was made for it."""
+        if put.new_secret is None:
+            return self._answer(put.kept, status, *headers)
+        document = {**self._shown(put.kept.subscription), "signingSecret": put.new_secret}
+        extra = ((b"etag", etag(put.kept.version)), (b"cache-control", b"no-store"), *headers)
+        return Answer(status, orjson.dumps(document), JSON, extra)
 
     def _answer(self, kept: Kept, status: int = 200, *headers: tuple[bytes, bytes]) -> Answer:
         body = orjson.dumps(self._shown(kept.subscription))

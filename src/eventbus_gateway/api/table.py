@@ -11,6 +11,7 @@ from eventbus_gateway.api.routes import Access, Route
 from eventbus_gateway.api.settle import Settle
 from eventbus_gateway.api.subscriptions import Subscriptions
 from eventbus_gateway.api.topics import Topics
+from eventbus_gateway.api.webhooks import Webhooks
 from eventbus_gateway.auth.policy import Action, Policy
 from eventbus_gateway.schemas.cache import Schemas
 from eventbus_gateway.schemas.registry import Registry
@@ -25,6 +26,7 @@ class SubscriptionHandlers(NamedTuple):
         receive: handles receives.
         settle: handles what comes back for events.
         status: says how far a subscription is.
+        webhooks: handles what owners of webhooks do beside the resource.
     """
 
     resource: Subscriptions | NotEnabled = NotEnabled()
@@ -32,6 +34,7 @@ class SubscriptionHandlers(NamedTuple):
     receive: Handler = NotEnabled()
     settle: Settle | NotEnabled = NotEnabled()
     status: Handler = NotEnabled()
+    webhooks: Webhooks | NotEnabled = NotEnabled()
 
 
 _NO_SUBSCRIPTIONS = SubscriptionHandlers()
@@ -65,6 +68,7 @@ def public_routes(
         Route("GET", "/v1/topics/{topic}", Access.CALLER, describe.one),
         *subscription_routes(subscriptions.resource, subscriptions.dead_letters),
         *lease_routes(subscriptions.receive, subscriptions.settle, subscriptions.status),
+        *webhook_routes(subscriptions.webhooks),
     ]
     if registry is not None:
         routes += [Route(method, path, Access.OPEN, handler) for method, path, handler in registry_routes(registry)]
@@ -106,6 +110,19 @@ def lease_routes(receive: Handler, settle: Settle | NotEnabled, status: Handler)
         Route("POST", "/v1/subscriptions/{name}/extend", Access.CALLER, settle.extend, is_hot=True),
         Route("POST", "/v1/subscriptions/{name}/reject", Access.CALLER, settle.reject, is_hot=True),
         Route("GET", "/v1/subscriptions/{name}/status", Access.CALLER, status),
+    ]
+
+
+def webhook_routes(webhooks: Webhooks | NotEnabled) -> list[Route]:
+    """Routes of the public port for owners of webhooks.
+
+    Args:
+        webhooks: handles them.
+    """
+    return [
+        Route("POST", "/v1/subscriptions/{name}/test", Access.CALLER, webhooks.test),
+        Route("POST", "/v1/subscriptions/{name}/rotate-secret", Access.CALLER, webhooks.rotate),
+        Route("GET", "/v1/subscriptions/{name}/attempts", Access.CALLER, webhooks.attempts),
     ]
 
 

@@ -12,6 +12,7 @@ from eventbus_gateway.kafka.settings import ConsumeSettings, KafkaSettings
 from eventbus_gateway.schemas.settings import RegistrySettings
 from eventbus_gateway.section import Section
 from eventbus_gateway.subscriptions.settings import SubscriptionSettings
+from eventbus_gateway.webhooks.settings import WebhookSettings
 
 MAX_TOPICS = 10_000
 
@@ -39,6 +40,8 @@ class Config(Section):
     """How records are read from Kafka for subscriptions and readers."""
     subscriptions: SubscriptionSettings = SubscriptionSettings.model_validate({})
     """Durable subscriptions: what they need in Kafka, how replicas share them, and their bounds."""
+    webhooks: WebhookSettings = WebhookSettings.model_validate({})
+    """Webhook deliveries: whom the gateway may call, the bounds of each call, and how secrets are kept."""
     registry: RegistrySettings = RegistrySettings.model_validate({})
     """Where schemas come from and how long they are kept."""
     auth: AuthSettings = AuthSettings.model_validate({})

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from pydantic import SecretStr
 
 from eventbus_gateway.config.model import Config
+from eventbus_gateway.webhooks.sealing import InvalidKeys, parse_keys
 
 _SECRET_LENGTH = 32
 _EVERYWHERE = frozenset({"0.0.0.0", "::"})  # noqa: S104
@@ -203,6 +204,15 @@ def _sessions(config: Config) -> Iterator[Broken]:
         yield _broken(sentence, key, other, "subscriptions.enabled")
 
 
+def _webhook_keys(config: Config) -> Iterator[Broken]:
+    keys = config.webhooks.secret_keys
+    if keys is not None:
+        try:
+            parse_keys(keys.get_secret_value())
+        except InvalidKeys as error:
+            yield _broken(str(error), "webhooks.secret_keys")
+
+
 def _ports(config: Config) -> Iterator[Broken]:
     http = config.http
     shared = http.host == http.internal_host or {http.host, http.internal_host} & _EVERYWHERE
@@ -216,6 +226,7 @@ def _files(config: Config) -> Iterator[Broken]:
         "kafka.ca_file": config.kafka.ca_file,
         "registry.ca_file": config.registry.ca_file,
         "registry.client_certificate_file": config.registry.client_certificate_file,
+        "webhooks.ca_file": config.webhooks.ca_file,
     }
     for key, name in files.items():
         if name is not None and not (pathlib.Path(name).is_file() and os.access(name, os.R_OK)):
@@ -246,5 +257,6 @@ _RULES: tuple[Callable[[Config], Iterator[Broken]], ...] = (
     _grants,
     _peers,
     _sessions,
+    _webhook_keys,
     _files,
 )

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from enum import Enum
 from typing import NamedTuple, Protocol
 
+from eventbus_gateway.subscriptions.hand import EndpointStatus
 from eventbus_gateway.subscriptions.leased import Outcome
 from eventbus_gateway.subscriptions.leases import Counts
 from eventbus_gateway.subscriptions.tokens import Reference
@@ -81,11 +82,13 @@ class ShardStatus(NamedTuple):
         counts: its unacked events.
         partitions: how far each is.
         trouble: code of the error that keeps the shard from working, None while there is none.
+        endpoint: how its webhook is, None where clients pull.
     """
 
     counts: Counts
     partitions: tuple[PartitionStatus, ...]
     trouble: str | None = None
+    endpoint: EndpointStatus | None = None
 
 
 class ShardCalls(Protocol):
@@ -109,6 +112,10 @@ class ShardCalls(Protocol):
 
     async def status(self) -> ShardStatus:
         """How far the shard is."""
+        ...
+
+    async def attempts(self, limit: int) -> list[bytes]:
+        """The latest attempts at its webhook as JSON objects, the latest first."""
         ...
 
 

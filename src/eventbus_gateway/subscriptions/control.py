@@ -1,7 +1,7 @@
 """What is done with a subscription beside changing what it is: pause, seek, redrive."""
 
 import re
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 
@@ -12,6 +12,7 @@ _MAX_OFFSET = 2**63 - 1
 _PARTITION = re.compile(r"0|[1-9]\d{0,8}", re.ASCII)
 _MAX_POSITIONS = 10_000
 
+PauseReason = Literal["gone"]
 Offset = Annotated[int, Field(ge=0, le=_MAX_OFFSET)]
 
 
@@ -84,12 +85,14 @@ class Control(Body):
 
     Args:
         paused: nothing is handed out.
+        reason: why the gateway paused it by itself; None where its owner did. ``gone``: its receiver answered 410.
         group: what tells the consumer group of the present state from those of former ones; None in the first.
         sought: the last seek.
         redrive: the last redrive.
     """
 
     paused: bool = False
+    reason: PauseReason | None = None
     group: str | None = Field(None, pattern=r"^[0-9a-f]{16}$")
     sought: Sought | None = None
     redrive: Redrive | None = None

@@ -7,6 +7,7 @@ looks again. A crash, or a lost race, in between leaves a group that no entry na
 forgets it after ``offsets.retention.minutes``.
 """
 
+import contextlib
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import NamedTuple, TypeVar
@@ -21,14 +22,16 @@ from eventbus_gateway.errors import (
 )
 from eventbus_gateway.kafka.partitions import Partition, Position
 from eventbus_gateway.kafka.table import ABSENT
-from eventbus_gateway.subscriptions.control import SeekTarget
+from eventbus_gateway.subscriptions.control import PauseReason, SeekTarget
 from eventbus_gateway.subscriptions.dead_letter_topics import DeadLetterTopics
 from eventbus_gateway.subscriptions.places import DEAD_LETTER_PARTITION, Places, dead_letters_of
 from eventbus_gateway.subscriptions.resource import (
     Subscription,
     created,
+    new_secret,
     with_pause,
     with_redrive,
+    with_rotation,
     with_seek,
     with_spec,
 )
@@ -55,10 +58,12 @@ class Put(NamedTuple):
     Args:
         kept: the subscription as it is now.
         is_new: whether there was none before.
+        new_secret: the secret that signs its webhooks, where it was made by this put.
     """
 
     kept: Kept
     is_new: bool
+    new_secret: str | None = None
 
 
 class Redriven(NamedTuple):
@@ -118,8 +123,10 @@ class Lifecycle:
 
         async def attempt(kept: Kept | None) -> Put:
             if kept is None:
-                return Put(await self._create(created(owner, name, spec, self._milliseconds())), True)
-            return Put(await self._update(kept, spec), False)
+                new = await self._create(created(owner, name, spec, self._milliseconds()))
+                return Put(new, True, new_secret(new.subscription, None))
+            changed = await self._update(kept, spec)
+            return Put(changed, False, new_secret(changed.subscription, kept.subscription))
 
         return await self._with_latest(owner, name, precondition, attempt)
 
@@ -151,6 +158,42 @@ class Lifecycle:
         async def attempt(kept: Kept) -> Kept:
             after = with_pause(kept.subscription, paused, self._milliseconds())
             return kept if after is kept.subscription else await self._store.put(after, kept.version)
+
+        return await self._with_existing(owner, name, precondition, attempt)
+
+    async def disable(self, subscription: Subscription, reason: PauseReason) -> None:
+        """Pause a subscription because of its receiver, unless it is another one by now.
+
+        Args:
+            subscription: as it was when that was found out.
+            reason: what is told to its owner.
+        """
+
+        async def attempt(kept: Kept) -> None:
+            present = kept.subscription
+            if (present.id, present.spec.delivery) == (subscription.id, subscription.spec.delivery):
+                after = with_pause(present, True, self._milliseconds(), reason)
+                if after is not present:
+                    await self._store.put(after, kept.version)
+
+        with contextlib.suppress(UnknownSubscription):
+            await self._with_existing(subscription.owner, subscription.name, anyhow, attempt)
+
+    async def rotate(
+        self, owner: str, name: str, overlap_seconds: float, precondition: Precondition = anyhow
+    ) -> Kept:
+        """Sign with a new secret, and for a while with the former one too.
+
+        Args:
+            owner: name of its principal.
+            name: its name.
+            overlap_seconds: for how long.
+            precondition: what must hold for the version that there is.
+        """
+
+        async def attempt(kept: Kept) -> Kept:
+            after = with_rotation(kept.subscription, self._milliseconds(), overlap_seconds)
+            return await self._store.put(after, kept.version)
 
         return await self._with_existing(owner, name, precondition, attempt)
 

@@ -9,8 +9,10 @@ from eventbus_gateway.errors import GatewayError
 from eventbus_gateway.kafka.feeds import Sink
 from eventbus_gateway.kafka.partitions import Partition, Position
 from eventbus_gateway.kafka.records import RecordSink
+from eventbus_gateway.subscriptions.hand import Hand, Push
 from eventbus_gateway.subscriptions.matchings import Matchings
 from eventbus_gateway.subscriptions.outgoing import Outgoing
+from eventbus_gateway.subscriptions.resource import Subscription
 from eventbus_gateway.subscriptions.settings import SubscriptionSettings
 
 
@@ -67,6 +69,7 @@ class Means:
         create_letters: creates a topic for dead letters, where that is allowed.
         count: counts events by what became of them.
         settings: bounds and defaults.
+        push: makes what sends the events of a shard to its webhook; None where this process has nothing for it.
         matchings: decides what matches, for all shards together.
         clock: monotonic seconds.
     """
@@ -79,5 +82,6 @@ class Means:
     create_letters: Callable[[str], Awaitable[None]]
     count: Callable[[str, int], None]
     settings: SubscriptionSettings
+    push: Callable[[Subscription, Hand], Push] | None = None
     matchings: Matchings = field(default_factory=Matchings)
     clock: Callable[[], float] = time.monotonic

@@ -6,7 +6,8 @@
                                                               -> one event per line
     POST …/ready                                              {"seconds"} -> {"ready"}
     POST …/settle                                             {"verb", "tokens", "seconds", "reason"} -> {"outcomes"}
-    POST …/status                                             {} -> {"counts", "partitions", "trouble"}
+    POST …/status                                             {} -> {"counts", "partitions", "trouble", "endpoint"}
+    POST …/attempts                                           {"limit"} -> one attempt per line
 
 Errors are problem documents, as everywhere. Events stay the bytes that their owner made: as JSON texts they have no
 line breaks, so whoever passes them on only looks for these. Replicas of neighbouring versions talk to each other
@@ -23,6 +24,7 @@ import orjson
 from pydantic import SecretStr, TypeAdapter, ValidationError
 
 from eventbus_gateway.subscriptions.calls import Ask, PartitionStatus, Settling, ShardStatus, Verb
+from eventbus_gateway.subscriptions.hand import EndpointStatus
 from eventbus_gateway.subscriptions.leased import Outcome
 from eventbus_gateway.subscriptions.leases import Counts
 from eventbus_gateway.subscriptions.tokens import Reference, parse, prefix, token
@@ -37,7 +39,9 @@ _PURPOSE = b"eventbus peers, version 1"
 _ASK = TypeAdapter(Ask)
 _COUNTS = TypeAdapter(Counts)
 _PARTITION = TypeAdapter(PartitionStatus)
+_ENDPOINT = TypeAdapter(EndpointStatus)
 _SECONDS = TypeAdapter(float)
+_LIMIT = TypeAdapter(int)
 
 
 class Call(Enum):
@@ -47,6 +51,7 @@ class Call(Enum):
     READY = "ready"
     SETTLE = "settle"
     STATUS = "status"
+    ATTEMPTS = "attempts"
 
 
 class NotUnderstood(Exception):
@@ -188,7 +193,9 @@ def outcomes_from_bytes(body: bytes, count: int) -> list[Outcome]:
 def status_to_bytes(status: ShardStatus) -> bytes:
     """The answer to ``status``."""
     partitions = [partition._asdict() for partition in status.partitions]
-    return orjson.dumps({"counts": status.counts._asdict(), "partitions": partitions, "trouble": status.trouble})
+    endpoint = None if status.endpoint is None else status.endpoint._asdict()
+    counts = status.counts._asdict()
+    return orjson.dumps({"counts": counts, "partitions": partitions, "trouble": status.trouble, "endpoint": endpoint})
 
 
 def status_from_bytes(body: bytes) -> ShardStatus:
@@ -199,13 +206,29 @@ def status_from_bytes(body: bytes) -> ShardStatus:
     """
     found = _object(body)
     counts, partitions, trouble = found.get("counts"), found.get("partitions"), found.get("trouble")
+    endpoint = found.get("endpoint")
     if not (isinstance(partitions, list) and (trouble is None or isinstance(trouble, str))):
         raise NotUnderstood("partitions is no array, or trouble no string")
     return ShardStatus(
         _validated(_COUNTS, _known(counts, Counts._fields)),
         tuple(_validated(_PARTITION, _known(each, PartitionStatus._fields)) for each in partitions),
         trouble,
+        None if endpoint is None else _validated(_ENDPOINT, _known(endpoint, EndpointStatus._fields)),
     )
+
+
+def limit_to_bytes(limit: int) -> bytes:
+    """The body of ``attempts``."""
+    return orjson.dumps({"limit": limit})
+
+
+def limit_from_bytes(body: bytes) -> int:
+    """See ``limit_to_bytes``.
+
+    Raises:
+        NotUnderstood: it is no such body.
+    """
+    return _validated(_LIMIT, _object(body).get("limit"))
 
 
 def _object(body: bytes) -> Mapping[str, Any]:

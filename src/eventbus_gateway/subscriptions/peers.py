@@ -236,6 +236,11 @@ class RemoteShard:
         """See ``ShardCalls``."""
         return _understood(peer_wire.status_from_bytes, await self._call(Call.STATUS, b"{}"))
 
+    async def attempts(self, limit: int) -> list[bytes]:
+        """See ``ShardCalls``."""
+        body = await self._call(Call.ATTEMPTS, peer_wire.limit_to_bytes(limit), peer_wire.EVENTS)
+        return _understood(peer_wire.events_from_bytes, body)
+
     async def _call(self, call: Call, body: bytes, expected: str = _JSON) -> bytes:
         return await self._peers.call(self._address, self._paths[call], body, expected)
 

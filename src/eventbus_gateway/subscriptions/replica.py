@@ -17,6 +17,7 @@ from eventbus_gateway.kafka.settings import ConsumeSettings, KafkaSettings
 from eventbus_gateway.kafka.table import Table
 from eventbus_gateway.kafka.table_limits import TableLimits
 from eventbus_gateway.subscriptions.dead_letter_topics import DeadLetterTopics, TopicKeeper
+from eventbus_gateway.subscriptions.hand import Hand, Push
 from eventbus_gateway.subscriptions.lifecycle import Lifecycle
 from eventbus_gateway.subscriptions.means import Means
 from eventbus_gateway.subscriptions.needed_topics import internal_names, internal_topics, membership_group
@@ -24,11 +25,13 @@ from eventbus_gateway.subscriptions.outgoing import Outgoing
 from eventbus_gateway.subscriptions.owners import Owners
 from eventbus_gateway.subscriptions.peers import Peers
 from eventbus_gateway.subscriptions.places import Directory, Places
+from eventbus_gateway.subscriptions.resource import Subscription
 from eventbus_gateway.subscriptions.retired import RetiredGroups
 from eventbus_gateway.subscriptions.routing import Routing
 from eventbus_gateway.subscriptions.settings import SubscriptionSettings
 from eventbus_gateway.subscriptions.shards import Shards
 from eventbus_gateway.subscriptions.store import SubscriptionStore
+from eventbus_gateway.subscriptions.vault import Vault
 
 _logger = logging.getLogger(__name__)
 
@@ -52,6 +55,8 @@ class Surroundings:
         outgoing_of: what makes events of a topic's records, by its name.
         partitions_of: how many partitions a topic has; raises UnknownTopic or KafkaUnavailable.
         count: counts events by what became of them.
+        push: makes what sends the events of a shard to its webhook; None where nothing can.
+        vault: seals the secrets of subscriptions; None where none are taken.
         address: ``host:port`` at which other replicas reach this one.
         pace: how often tables are looked at.
     """
@@ -65,6 +70,8 @@ class Surroundings:
     outgoing_of: Callable[[str], Outgoing]
     partitions_of: Callable[[str], Awaitable[int]]
     count: Callable[[str, int], None]
+    push: Callable[[Subscription, Hand], Push] | None
+    vault: Vault | None
     address: str
     pace: Pace
 
@@ -92,7 +99,7 @@ class Replica:
         owners = TableLimits(settings.slots, settings.slots * _OWNER_BYTES, _OWNER_BYTES)
         self._subscriptions = self._table(names.subscriptions, entries)
         self._owned = self._table(names.owners, owners)
-        self.store = SubscriptionStore(self._subscriptions, settings)
+        self.store = SubscriptionStore(self._subscriptions, settings, around.vault)
         self.places = Places(around.positions, around.directory, settings.group_prefix)
         letter_topics = DeadLetterTopics(around.keeper, settings)
         self._retired = RetiredGroups(self.places)
@@ -111,6 +118,7 @@ class Replica:
             create_letters,
             around.count,
             settings,
+            around.push,
         )
         terms = Terms(
             names.slots,

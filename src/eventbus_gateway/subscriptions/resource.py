@@ -5,15 +5,18 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 import orjson
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from eventbus_gateway.subscriptions.bodies import Body
-from eventbus_gateway.subscriptions.control import Control, Redrive, SeekTarget, Sought
+from eventbus_gateway.subscriptions.control import Control, PauseReason, Redrive, SeekTarget, Sought
 from eventbus_gateway.subscriptions.instants import timestamp
 from eventbus_gateway.subscriptions.names import dead_letter_topic_name, full_name, group_name, slot_of
+from eventbus_gateway.subscriptions.signing_secrets import SigningSecret, fresh, rotated
 from eventbus_gateway.subscriptions.spec import Spec
+from eventbus_gateway.subscriptions.vault import Drawer, NoVault, Vault
 from eventbus_gateway.subscriptions.webhook_auth import REVEALED
 
+_NO_VAULT = NoVault()
 _FORMAT = 1
 _ID_BYTES = 8
 
@@ -27,6 +30,7 @@ class Subscription(Body):
         name: its name.
         spec: what its owner said.
         control: what was done with it.
+        signing: what signs its webhooks, the newest first.
         created_at: milliseconds since the epoch.
         updated_at: milliseconds since the epoch.
     """
@@ -36,6 +40,7 @@ class Subscription(Body):
     name: str
     spec: Spec
     control: Control = Control()
+    signing: tuple[SigningSecret, ...] = Field((), strict=False)
     created_at: int
     updated_at: int
 
@@ -80,7 +85,17 @@ def created(owner: str, name: str, spec: Spec, now: int) -> Subscription:
         InvalidSubscription: a secret is missing.
     """
     identity, spec = _random(), spec.completed(None)
-    return _made(id=identity, owner=owner, name=name, spec=spec, control=Control(), created_at=now, updated_at=now)
+    control, signing = Control(), _signing(spec, ())
+    return _made(
+        id=identity,
+        owner=owner,
+        name=name,
+        spec=spec,
+        control=control,
+        signing=signing,
+        created_at=now,
+        updated_at=now,
+    )
 
 
 def with_spec(subscription: Subscription, spec: Spec, now: int) -> Subscription:
@@ -97,15 +112,34 @@ def with_spec(subscription: Subscription, spec: Spec, now: int) -> Subscription:
     # Partitions go to other shards, or a topic begins anew: whoever serves the former state must not commit into it.
     if spec.parallelism != before.parallelism or not set(spec.topics) <= set(before.topics):
         control = control.model_copy(update={"group": _random()})
-    return _changed(subscription, now, spec=spec, control=control)
+    signing = _signing(spec, subscription.signing)
+    return _changed(subscription, now, spec=spec, control=control, signing=signing)
 
 
-def with_pause(subscription: Subscription, paused: bool, now: int) -> Subscription:
-    """The same subscription, paused or not."""
+def with_pause(subscription: Subscription, paused: bool, now: int, reason: PauseReason | None = None) -> Subscription:
+    """The same subscription, paused or not.
+
+    Args:
+        subscription: the subscription.
+        paused: whether nothing is handed out.
+        now: milliseconds since the epoch.
+        reason: why the gateway paused it; None where its owner did.
+    """
     control = subscription.control
     if control.paused == paused:
         return subscription
-    return _changed(subscription, now, control=control.model_copy(update={"paused": paused}))
+    return _changed(subscription, now, control=control.model_copy(update={"paused": paused, "reason": reason}))
+
+
+def with_rotation(subscription: Subscription, now: int, overlap_seconds: float) -> Subscription:
+    """The same subscription with a new signing secret.
+
+    Args:
+        subscription: the subscription.
+        now: milliseconds since the epoch.
+        overlap_seconds: for how long the former one signs too.
+    """
+    return _changed(subscription, now, signing=rotated(subscription.signing, now, int(overlap_seconds * 1_000)))
 
 
 def with_seek(subscription: Subscription, target: SeekTarget, now: int) -> Subscription:
@@ -126,6 +160,19 @@ def with_redrive(subscription: Subscription, until: Mapping[int, int], now: int)
     bounds = {str(partition): offset for partition, offset in until.items()}
     redrive = Redrive.model_construct(until=bounds, requested_at=now)
     return _changed(subscription, now, control=subscription.control.model_copy(update={"redrive": redrive}))
+
+
+def new_secret(after: Subscription, before: Subscription | None) -> str | None:
+    """The signing secret that a change has made, None where it has made none.
+
+    Args:
+        after: the subscription now.
+        before: as it was, None where there was none.
+    """
+    present = after.signing[0].secret if after.signing else None
+    if present is None or (before is not None and before.signing and before.signing[0].secret == present):
+        return None
+    return present.get_secret_value()
 
 
 def same_state(one: Subscription, other: Subscription) -> bool:
@@ -167,6 +214,7 @@ def shown(subscription: Subscription, group_prefix: str) -> dict[str, Any]:
         "id": subscription.id,
         **subscription.spec.model_dump(mode="json", by_alias=True),
         "paused": control.paused,
+        "pauseReason": control.reason,
         "lastSeek": sought and {"to": sought.to, "at": timestamp(sought.requested_at)},
         "lastRedrive": redrive and {"at": timestamp(redrive.requested_at)},
         "deadLetterTopic": subscription.dead_letter_topic,
@@ -176,18 +224,30 @@ def shown(subscription: Subscription, group_prefix: str) -> dict[str, Any]:
     }
 
 
-def to_bytes(subscription: Subscription) -> bytes:
-    """A subscription as it is stored."""
-    document = subscription.model_dump(mode="json", by_alias=True, context=REVEALED)
+def to_bytes(subscription: Subscription, vault: Vault = _NO_VAULT) -> bytes:
+    """A subscription as it is stored, its secrets sealed."""
+    document = subscription.model_dump(mode="json", by_alias=True, context=Drawer(vault, subscription.id))
     return orjson.dumps({"format": _FORMAT, "subscription": document})
 
 
-def from_bytes(value: bytes) -> Subscription | None:
-    """A stored subscription, None for one that this version of the gateway does not understand."""
+def from_bytes(value: bytes, vault: Vault = _NO_VAULT) -> Subscription | None:
+    """A stored subscription, None for one that this version of the gateway does not understand.
+
+    Secrets that cannot be opened are missing in it: it can still be seen, changed and deleted.
+    """
     try:
-        return _Stored.model_validate(orjson.loads(value)).subscription
-    except (orjson.JSONDecodeError, ValidationError):
+        document = orjson.loads(value)
+        identity = document["subscription"]["id"]
+        return _Stored.model_validate(document, context=Drawer(vault, str(identity))).subscription
+    except (orjson.JSONDecodeError, ValidationError, KeyError, TypeError):
         return None
+
+
+def _signing(spec: Spec, before: tuple[SigningSecret, ...]) -> tuple[SigningSecret, ...]:
+    """The secrets of a subscription with this spec: those there are, or a first one."""
+    if spec.delivery.type != "webhook" or spec.delivery.signing == "none":
+        return ()
+    return before or (fresh(),)
 
 
 def _random() -> str:

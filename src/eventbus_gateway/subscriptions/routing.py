@@ -122,6 +122,19 @@ class Routing:
 
         return await asyncio.gather(*map(status_one, range(subscription.spec.parallelism)))
 
+    async def attempts(self, subscription: Subscription, limit: int) -> list[list[bytes] | GatewayError]:
+        """The latest attempts of each shard as JSON objects, an error for one that could not be asked.
+
+        Args:
+            subscription: whose attempts.
+            limit: how many of each shard at the most.
+        """
+
+        async def attempts_of(shard: int) -> list[bytes] | GatewayError:
+            return await self._outcome(subscription.id, shard, lambda calls: calls.attempts(limit), True)
+
+        return await asyncio.gather(*map(attempts_of, range(subscription.spec.parallelism)))
+
     def shard(self, subscription_id: str, shard: int) -> ShardCalls:
         """The shard where it is served by now.
 
@@ -202,6 +215,7 @@ class _Elsewhere:
         self.receive = calls.receive
         self.settle = calls.settle
         self.status = calls.status
+        self.attempts = calls.attempts
         self._ready = calls.ready
 
     async def ready(self, seconds: float) -> bool:

@@ -10,6 +10,7 @@ from eventbus_gateway.kafka.consumed import Consumed
 from eventbus_gateway.subscriptions.calls import Ask, PartitionStatus, Settling, ShardStatus, Verb
 from eventbus_gateway.subscriptions.committing import Committing
 from eventbus_gateway.subscriptions.coverage import Coverage
+from eventbus_gateway.subscriptions.hand import Hand, Push
 from eventbus_gateway.subscriptions.intake import Intake
 from eventbus_gateway.subscriptions.leased import Leased, Outcome
 from eventbus_gateway.subscriptions.leases import Leases
@@ -19,6 +20,7 @@ from eventbus_gateway.subscriptions.outgoing import Opened
 from eventbus_gateway.subscriptions.patterns import compile_filter
 from eventbus_gateway.subscriptions.rendering import rendered
 from eventbus_gateway.subscriptions.resource import Subscription
+from eventbus_gateway.subscriptions.spec import Delivery
 from eventbus_gateway.subscriptions.storing import Destination, Storing
 from eventbus_gateway.subscriptions.supply import Supply
 from eventbus_gateway.subscriptions.waiters import Waiters
@@ -78,6 +80,7 @@ class Shard:
             _SETTLE_SESSIONS * settings.session_timeout_seconds,
         )
         self._waiters = Waiters(means.clock)
+        self._push = self._pushed(spec.delivery)
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
         self._moving: asyncio.Task[None] | None = None
@@ -108,10 +111,14 @@ class Shard:
         self._subscription = subscription
         self._leases.max_deliveries = subscription.spec.delivery.max_deliveries
         self._waiters.wake()
+        if self._push is not None:
+            self._push.update(subscription)
         await self._coverage.update(subscription)
 
     async def close(self) -> None:
         """Hand out nothing more, commit what is done and be over."""
+        if self._push is not None:
+            await self._push.close()
         self._end()
         await self._storing.close()
         await self._committing.finish()
@@ -164,9 +171,23 @@ class Shard:
             trouble = _code(intake.troubles.get((progress.topic, progress.partition)))
             partitions.append(PartitionStatus(*progress, lost_from=start, lost_until=end, trouble=trouble))
         trouble = _code(self._committing.trouble or self._storing.trouble or self._coverage.trouble)
-        return ShardStatus(self._leases.counts(), tuple(partitions), trouble)
+        push = self._push
+        if push is None:
+            return ShardStatus(self._leases.counts(), tuple(partitions), trouble)
+        return ShardStatus(self._leases.counts(), tuple(partitions), trouble or push.trouble, push.status())
+
+    async def attempts(self, limit: int) -> list[bytes]:
+        """See ``ShardCalls``."""
+        self._require_owned()
+        return [] if self._push is None else self._push.attempts(limit)
 
     # Inside.
+
+    def _pushed(self, delivery: Delivery) -> Push | None:
+        if delivery.type == "pull" or self._means.push is None:
+            return None
+        hand = Hand(self._leases, self._is_owned, self._changed, self._means.count)
+        return self._means.push(self._subscription, hand)
 
     def _wanted(self) -> Callable[[Opened], bool] | None:
         spec, matchings = self._subscription.spec, self._means.matchings
@@ -176,8 +197,11 @@ class Shard:
         matchings.add(self, pattern, spec.topics)
         return lambda opened: matchings.wants(self, pattern, opened)
 
+    def _is_owned(self) -> bool:
+        return not self._closed and self._coverage.is_open and self._holds()
+
     def _require_owned(self) -> None:
-        if self._closed or not self._coverage.is_open or not self._holds():
+        if not self._is_owned():
             raise NotOwner
 
     def _settled(self, settling: Settling, now: float) -> list[Outcome]:
@@ -219,6 +243,8 @@ class Shard:
         self._committing.soon()
         self._storing.look()
         self._arm()
+        if self._push is not None:
+            self._push.look()
         if len(self._waiters) and self._has_ready():
             self._waiters.wake()
 
@@ -257,6 +283,8 @@ class Shard:
 
     def _end(self) -> None:
         self._closed = True
+        if self._push is not None:
+            self._push.drop()
         self._intake.close()
         self._coverage.close()
         self._means.matchings.remove(self, self._subscription.spec.topics)

@@ -17,6 +17,7 @@ from eventbus_gateway.kafka.table import ABSENT, Table
 from eventbus_gateway.kafka.view import Change, Entry
 from eventbus_gateway.subscriptions.resource import Subscription, from_bytes, to_bytes
 from eventbus_gateway.subscriptions.settings import SubscriptionSettings
+from eventbus_gateway.subscriptions.vault import NoVault, Vault
 
 _logger = logging.getLogger(__name__)
 
@@ -48,10 +49,12 @@ class SubscriptionStore:
     Args:
         table: the table; started and closed by whoever made it.
         settings: bounds.
+        vault: seals secrets.
     """
 
-    def __init__(self, table: Table, settings: SubscriptionSettings) -> None:
+    def __init__(self, table: Table, settings: SubscriptionSettings, vault: Vault | None = None) -> None:
         self._table = table
+        self._vault = vault or NoVault()
         self._settings = settings
         self._kept: dict[str, Kept] = {}
         self._keys: dict[str, str] = {}
@@ -143,7 +146,7 @@ class SubscriptionStore:
         """
         self._require_ready()
         most = self._settings.max_subscription_bytes
-        if len(to_bytes(subscription)) > most:
+        if len(to_bytes(subscription, self._vault)) > most:
             raise InvalidSubscription("The subscription is too large.", [Fault("", f"expected at most {most} bytes")])
         if if_version == ABSENT:
             self._require_room(subscription.owner)
@@ -164,7 +167,7 @@ class SubscriptionStore:
         """
         self.check(subscription, if_version)
         key = _key(subscription.owner, subscription.name)
-        entry = await self._table.put(key, to_bytes(subscription), if_version=if_version)
+        entry = await self._table.put(key, to_bytes(subscription, self._vault), if_version=if_version)
         return Kept(subscription, entry.version)
 
     async def delete(self, owner: str, name: str, if_version: int) -> None:
@@ -225,9 +228,8 @@ class SubscriptionStore:
             self._foreign.add(key)
             _logger.warning("the stored subscription %s is not understood: is a newer version running?", key)
 
-    @staticmethod
-    def _understood(entry: Entry | None) -> Kept | None:
-        subscription = None if entry is None else from_bytes(entry.value)
+    def _understood(self, entry: Entry | None) -> Kept | None:
+        subscription = None if entry is None else from_bytes(entry.value, self._vault)
         if entry is None or subscription is None:
             return None
         # What is not stored under its own name is nobody's.

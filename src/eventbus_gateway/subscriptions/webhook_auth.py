@@ -16,9 +16,11 @@ from pydantic import (
 from eventbus_gateway.errors import EventError, Fault
 from eventbus_gateway.subscriptions.bodies import Body, by_type, expected
 from eventbus_gateway.subscriptions.spec_rules import rules_of
+from eventbus_gateway.subscriptions.vault import Drawer
 
 REVEALED = "revealed"
-"""Context of a serialization that is for the store; without it secrets are left out."""
+"""Context of a serialization that is compared and goes nowhere; one for the store has a ``Drawer``. Without either,
+secrets are left out."""
 
 _MOST_HEADERS = 16
 _MOST_SECRET = 4_096
@@ -82,15 +84,22 @@ def _require_url(value: str) -> None:
         raise expected("expected a URL such as https://team.example/hook, in visible ASCII characters")
 
 
-def _secret(value: SecretStr | None) -> SecretStr | None:
+def _secret(value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
     text = None if value is None else value.get_secret_value()
+    if text is not None and isinstance(info.context, Drawer):
+        text = info.context.opened(text)
+        return None if text is None else SecretStr(text)
     if text is not None and (len(text) > _MOST_SECRET or not _VALUE.fullmatch(text)):
         raise expected(f"expected 1 to {_MOST_SECRET} visible ASCII characters")
     return value
 
 
 def _revealed(value: SecretStr | None, info: SerializationInfo) -> str | None:
-    return value.get_secret_value() if value is not None and info.context == REVEALED else None
+    if value is None:
+        return None
+    if isinstance(info.context, Drawer):
+        return info.context.sealed(value.get_secret_value())
+    return value.get_secret_value() if info.context == REVEALED else None
 
 
 def _headers(values: dict[str, Any]) -> dict[str, Any]:

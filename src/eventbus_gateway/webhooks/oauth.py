@@ -39,6 +39,7 @@ class ClientCredentials(NamedTuple):
         client_id: name of the client.
         client_secret: its secret.
         scope: space-separated scopes, or empty.
+        audience: whom the token is for, or empty.
         way: how the client proves who it is.
     """
 
@@ -46,6 +47,7 @@ class ClientCredentials(NamedTuple):
     client_id: str
     client_secret: SecretStr
     scope: str = ""
+    audience: str = ""
     way: Way = "basic"
 
     def __repr__(self) -> str:
@@ -78,7 +80,7 @@ class NoToken(NamedTuple):
 
 
 # Whoever knows the name of a client but not its secret must not get the token of another one.
-_Key = tuple[str, str, str, Way, bytes]
+_Key = tuple[str, str, str, str, Way, bytes]
 
 
 class _Held(NamedTuple):
@@ -187,6 +189,8 @@ class Tokens:
         form = {"grant_type": "client_credentials"}
         if credentials.scope:
             form["scope"] = credentials.scope
+        if credentials.audience:
+            form["audience"] = credentials.audience
         secret = credentials.client_secret.get_secret_value()
         if credentials.way == "basic":
             pair = f"{quote_plus(credentials.client_id)}:{quote_plus(secret)}".encode()
@@ -205,7 +209,8 @@ class _Issued(NamedTuple):
 
 def _key(credentials: ClientCredentials) -> _Key:
     secret = hashlib.sha256(credentials.client_secret.get_secret_value().encode()).digest()
-    return credentials.token_url, credentials.client_id, credentials.scope, credentials.way, secret
+    token_url, client_id, _, scope, audience, way = credentials
+    return token_url, client_id, scope, audience, way, secret
 
 
 def _understood(answer: Kept) -> _Issued | NoToken:

@@ -8,6 +8,7 @@ Failure = Literal[
     "forbidden_url",
     "forbidden_address",
     "invalid_header",
+    "no_credential",
     "busy",
     "dns",
     "connect",
@@ -21,6 +22,7 @@ Failure = Literal[
 
 - ``forbidden_url``, ``forbidden_address``: the rules of ``guard`` or ``addresses`` forbid it; nothing was sent.
 - ``invalid_header``: a header cannot be sent; nothing was.
+- ``no_credential``: what shall prove who calls cannot be had now; nothing was sent.
 - ``busy``: the bounds on connections of this process; nothing was sent, and the receiver has no part in it.
 - ``dns``, ``connect``, ``tls``: no address, no connection, or no trust; nothing was sent.
 - ``timeout``: it was not answered in time; the receiver may have taken it.
@@ -30,7 +32,7 @@ Failure = Literal[
 """
 
 UNSENT: frozenset[Failure] = frozenset(
-    {"forbidden_url", "forbidden_address", "invalid_header", "busy", "dns", "connect", "tls"}
+    {"forbidden_url", "forbidden_address", "invalid_header", "no_credential", "busy", "dns", "connect", "tls"}
 )
 """Failures before anything of the request was sent."""
 

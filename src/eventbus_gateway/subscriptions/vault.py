@@ -1,0 +1,53 @@
+"""Secrets of subscriptions on their way into the store and back."""
+
+from typing import NamedTuple, Protocol
+
+from eventbus_gateway.errors import InternalError
+
+
+class Vault(Protocol):
+    """Makes texts of secrets that may be stored; ``webhooks.sealing.Sealer`` does the work."""
+
+    def seal(self, secret: str, subscription_id: str) -> str:
+        """The text to store for a secret of a subscription."""
+        ...
+
+    def open(self, sealed: str, subscription_id: str) -> str | None:
+        """The secret, None where it cannot be had: another key, another subscription, or no such text."""
+        ...
+
+
+class NoVault:
+    """Where there is no key, no secret is stored and none is read."""
+
+    def seal(self, secret: str, subscription_id: str) -> str:
+        """Refuse; whoever gave the secret was told so before.
+
+        Raises:
+            InternalError: always.
+        """
+        raise InternalError("Secrets cannot be stored without a key.")
+
+    def open(self, sealed: str, subscription_id: str) -> str | None:
+        """Nothing."""
+        return None
+
+
+class Drawer(NamedTuple):
+    """The vault for one subscription: context in which its document is written for the store, and read from it.
+
+    Args:
+        vault: seals and opens.
+        subscription_id: whose secrets.
+    """
+
+    vault: Vault
+    subscription_id: str
+
+    def sealed(self, secret: str) -> str:
+        """See ``Vault.seal``."""
+        return self.vault.seal(secret, self.subscription_id)
+
+    def opened(self, sealed: str) -> str | None:
+        """See ``Vault.open``."""
+        return self.vault.open(sealed, self.subscription_id)

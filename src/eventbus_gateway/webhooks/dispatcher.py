@@ -1,0 +1,291 @@
+"""Sends the events of one shard to their receiver: carries out what ``deliveries`` decides.
+
+An event is done with when the receiver has answered 2xx, and only then.
+"""
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+import orjson
+
+from eventbus_gateway.errors import GatewayError
+from eventbus_gateway.kafka.consumed import Consumed
+from eventbus_gateway.subscriptions.hand import EndpointStatus, Hand
+from eventbus_gateway.subscriptions.resource import Subscription
+from eventbus_gateway.subscriptions.webhook_spec import WebhookDelivery
+from eventbus_gateway.webhooks.attempts import RecentAttempts, Tried
+from eventbus_gateway.webhooks.breaker import BreakerSettings
+from eventbus_gateway.webhooks.credentials import Credentials
+from eventbus_gateway.webhooks.decisions import Decision, Disable, Done, Failure, GiveUp, Outcome
+from eventbus_gateway.webhooks.deliveries import Deliveries, Request
+from eventbus_gateway.webhooks.endpoint import Endpoint
+from eventbus_gateway.webhooks.outbound import Attempted, Outbound
+from eventbus_gateway.webhooks.outcomes import is_unsent, outcome_of
+from eventbus_gateway.webhooks.pacing import PaceSettings
+from eventbus_gateway.webhooks.requests import OutgoingOf, Requests
+from eventbus_gateway.webhooks.rotating import RotatingSigner
+
+_TROUBLE_SECONDS = 1.0
+"""After something of the gateway's own kept events from being sent."""
+_LAST_SECONDS = 3.0
+"""How long the end waits for answers that are under way; what is left comes again from the next owner."""
+
+_BREAKER = BreakerSettings()
+_UNAUTHENTICATED = 401
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What dispatchers work with, the same for all of one process.
+
+    Args:
+        send: makes one attempt.
+        outgoing_of: what makes events of a topic's records.
+        signer_of: signs for a subscription; None where its secrets cannot be used now.
+        credentials_of: proves to a subscription's receiver who is calling.
+        disable: told of a subscription whose receiver is gone for good.
+        count: counts attempts by what came of them.
+        took: notes how many seconds an attempt took.
+        breaker: when nothing is sent to an endpoint.
+        clock: monotonic seconds, those of the leases.
+        now: seconds since the epoch.
+        random: a number of [0, 1) at each call.
+    """
+
+    send: Callable[[Outbound], Awaitable[Attempted]]
+    outgoing_of: OutgoingOf
+    signer_of: Callable[[Subscription], RotatingSigner | None]
+    credentials_of: Callable[[Subscription], Credentials]
+    disable: Callable[[Subscription], None]
+    count: Callable[[str], None]
+    took: Callable[[float], None]
+    breaker: BreakerSettings = _BREAKER
+    clock: Callable[[], float] = time.monotonic
+    now: Callable[[], float] = time.time
+    random: Callable[[], float] = random.random
+
+
+class Dispatcher:
+    """The deliveries of one shard; see ``subscriptions.hand.Push``.
+
+    To be made on the event loop.
+
+    Args:
+        subscription: whose shard.
+        hand: its events.
+        services: what it works with.
+    """
+
+    def __init__(self, subscription: Subscription, hand: Hand, services: Services) -> None:
+        self._hand = hand
+        self._services = services
+        self._loop = asyncio.get_running_loop()
+        self._requests = Requests(subscription.id, services.outgoing_of, services.now)
+        self._attempts = RecentAttempts()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        self._looking = False
+        self._closed = False
+        self._troubled_until = 0.0
+        self._last: Outcome | None = None
+        self._last_success: float | None = None
+        self.trouble: str | None = None
+        """See ``Push.trouble``."""
+        self._delivery = self._take_in(subscription)
+        pace = PaceSettings.of(self._delivery)
+        self._endpoint = Endpoint(pace, services.breaker, services.clock(), services.random)
+        self._deliveries = Deliveries(hand.leases, self._endpoint, self._delivery, services.random)
+
+    # What the shard tells and asks.
+
+    def look(self) -> None:
+        """See ``Push.look``."""
+        if not self._looking and not self._closed:
+            self._looking = True
+            # Once for all that changes in this turn of the loop.
+            self._loop.call_soon(self._go)
+
+    def update(self, subscription: Subscription) -> None:
+        """See ``Push.update``."""
+        was_paused = self._subscription.control.paused
+        self._delivery = self._take_in(subscription)
+        self._deliveries.update(self._delivery)
+        if was_paused and not subscription.control.paused:
+            self._deliveries.disabled = False
+            self._endpoint.begin_anew()
+        self.look()
+
+    def status(self) -> EndpointStatus:
+        """See ``Push.status``."""
+        breaker, now = self._endpoint.breaker, self._services.clock()
+        opens_at = breaker.next_at(now)
+        state = "closed" if breaker.is_closed else "half-open" if opens_at is None else "open"
+        last = self._last
+        return EndpointStatus(
+            "disabled" if self._deliveries.disabled else state,
+            self._endpoint.pace.in_flight,
+            round(self._endpoint.pace.limit, 3),
+            None if opens_at is None else _milliseconds(self._services.now() + opens_at - now),
+            None if last is None else last.status,
+            None if last is None or last.failure is None else last.failure.value,
+            None if self._last_success is None else _milliseconds(self._last_success),
+        )
+
+    def attempts(self, limit: int) -> list[bytes]:
+        """See ``Push.attempts``."""
+        return [orjson.dumps(attempt.shown()) for attempt in self._attempts.latest(limit)]
+
+    async def close(self) -> None:
+        """See ``Push.close``."""
+        self._end()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=_LAST_SECONDS)
+        self._cancel()
+
+    def drop(self) -> None:
+        """See ``Push.drop``."""
+        self._end()
+        self._cancel()
+
+    # How requests begin.
+
+    def _take_in(self, subscription: Subscription) -> WebhookDelivery:
+        delivery = subscription.spec.delivery
+        if not isinstance(delivery, WebhookDelivery):
+            raise TypeError("only webhooks are dispatched")
+        self._subscription = subscription
+        self._signer = self._services.signer_of(subscription) if delivery.signing != "none" else None
+        self._credentials = self._services.credentials_of(subscription)
+        return delivery
+
+    def _go(self) -> None:
+        self._looking = False
+        # Whoever resumes it, or becomes the owner, has it look again.
+        if self._closed or self._subscription.control.paused or not self._hand.may():
+            return
+        now = self._services.clock()
+        if self._delivery.signing != "none" and self._signer is None:
+            self.trouble = "secrets_unusable"
+        elif now < self._troubled_until:
+            self._arm(self._troubled_until, now)
+        else:
+            for request in self._deliveries.start(now):
+                self._begin(request)
+            self._arm(self._deliveries.next_at(now), now)
+
+    def _begin(self, request: Request[Consumed]) -> None:
+        self._hand.counted("handed_out", len(request.events))
+        task = self._loop.create_task(self._attempt(request))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _arm(self, at: float | None, now: float) -> None:
+        """Look again when time alone will have changed something; all else that changes something says so."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = None if at is None else self._loop.call_later(max(0.0, at - now), self.look)
+
+    # One request.
+
+    async def _attempt(self, request: Request[Consumed]) -> None:
+        delivery, services = self._delivery, self._services
+        try:
+            made = await self._requests.make(request.events, delivery)
+        except GatewayError as error:
+            # A schema that cannot be fetched now: no attempt, and nothing that the receiver has a part in.
+            self._keep_back(request, error.code)
+            return
+        if not self._hand.may():
+            self._endpoint.abandon(request.permit)
+            return
+        if len(made.ids) < len(request.events):
+            request = self._deliveries.shortened(request, len(made.ids))
+        at = services.now()
+        proof = self._credentials.fixed
+        if proof is None and (proof := await self._credentials.headers()) is None:
+            self._ended(request, made.ids, Outcome(None, Failure.AUTHORIZATION), at)
+            return
+        outbound = self._requests.outbound(request.events, made.message, delivery, self._signer, proof)
+        attempted = await services.send(outbound)
+        if is_unsent(attempted):
+            self._keep_back(request, "overloaded")
+            return
+        if attempted.status == _UNAUTHENTICATED:
+            self._credentials.refused()
+        services.took(attempted.seconds)
+        self._ended(request, made.ids, outcome_of(attempted), at)
+
+    def _keep_back(self, request: Request[Consumed], code: str) -> None:
+        """Nothing was sent, and the receiver has no part in it."""
+        self.trouble = code
+        self._troubled_until = self._services.clock() + _TROUBLE_SECONDS
+        if self._hand.may():
+            self._deliveries.abandon(request)
+            self._hand.changed()
+        else:
+            self._endpoint.abandon(request.permit)
+        self.look()
+
+    def _ended(self, request: Request[Consumed], ids: Sequence[str], outcome: Outcome, at: float) -> None:
+        self._last, self.trouble = outcome, None
+        self._services.count("success" if outcome.is_success else _word(outcome))
+        if outcome.is_success:
+            self._last_success = self._services.now()
+        # Another owner may have the events by now, whatever the receiver has said.
+        if not self._hand.may():
+            self._endpoint.abandon(request.permit)
+            return
+        now = self._services.clock()
+        decisions = self._deliveries.end(request, now, self._services.now(), outcome)
+        self._remember(request, ids, outcome, decisions, (at, now))
+        if isinstance(decisions[0], Disable):
+            self._services.disable(self._subscription)
+        self._hand.changed()
+        self.look()
+
+    def _remember(
+        self,
+        request: Request[Consumed],
+        ids: Sequence[str],
+        outcome: Outcome,
+        decisions: Sequence[Decision],
+        times: tuple[float, float],
+    ) -> None:
+        at, now = times
+        took_ms = (now - request.permit.started_at) * 1_000
+        for leased, event_id, decision in zip(request.events, ids, decisions, strict=True):
+            record = leased.event.payload
+            tried = Tried(record.topic, record.partition, record.offset, event_id, leased.delivery_count)
+            self._attempts.add(tried, _milliseconds(at), took_ms, outcome, decision)
+            self._hand.counted(_what(decision), 1)
+
+    # How it ends.
+
+    def _end(self) -> None:
+        self._closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _cancel(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+
+
+def _what(decision: Decision) -> str:
+    """What became of an event, in the words that are used for events that are pulled."""
+    if isinstance(decision, Done):
+        return "ack"
+    return "reject" if isinstance(decision, GiveUp) else "release"
+
+
+def _word(outcome: Outcome) -> str:
+    """An unsuccessful outcome as a label of a closed set."""
+    return f"{(outcome.status or 0) // 100}xx" if outcome.failure is None else outcome.failure.value
+
+
+def _milliseconds(seconds: float) -> int:
+    return int(seconds * 1_000)

@@ -1,0 +1,74 @@
+"""Events as requests to receivers: CloudEvents 1.0.2 over HTTP, in binary, structured and batched mode."""
+
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+from urllib.parse import quote
+
+import orjson
+
+from eventbus_gateway.subscriptions.outgoing import Event
+
+_STRUCTURED = "application/cloudevents+json"
+_BATCH = "application/cloudevents-batch+json"
+_OCTETS = "application/octet-stream"
+# CloudEvents HTTP binding, section 3.1.3.2: what a header carries as it is.
+_plain = re.compile(r"[!#$&-~]*").fullmatch
+_SAFE = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) not in '"%')
+_MISSING = object()
+
+
+class Message(NamedTuple):
+    """What a request carries, whoever gets it.
+
+    Args:
+        headers: content type and attributes.
+        body: as it is sent and signed.
+    """
+
+    headers: dict[str, str]
+    body: bytes
+
+    def __repr__(self) -> str:
+        return f"Message(bytes={len(self.body)})"
+
+
+def binary(event: Event, value: bytes | None) -> Message:
+    """Attributes as headers, data as the body.
+
+    Args:
+        event: as ``Outgoing`` made it.
+        value: of its record, which is the body of what cannot be decoded.
+    """
+    event = event.copy()
+    data = event.pop("data", _MISSING)
+    content_type = event.pop("datacontenttype", None)
+    headers = {f"ce-{name}": _header(attribute) for name, attribute in event.items() if name != "data_base64"}
+    if data is not _MISSING:
+        headers["content-type"] = content_type or "application/json"
+        return Message(headers, orjson.dumps(data))
+    if value is None:
+        return Message(headers, b"")  # a tombstone says so in an attribute, and has no content
+    headers["content-type"] = content_type or _OCTETS
+    return Message(headers, value)
+
+
+def structured(event: Event) -> Message:
+    """The whole event as one JSON document."""
+    return Message({"content-type": _STRUCTURED}, orjson.dumps(event))
+
+
+def batch(events: Sequence[bytes]) -> Message:
+    """Several events as a JSON array.
+
+    Args:
+        events: each as JSON.
+    """
+    return Message({"content-type": _BATCH}, b"[%s]" % b",".join(events))
+
+
+def _header(attribute: object) -> str:
+    if attribute is True:
+        return "true"
+    text = attribute if attribute.__class__ is str else str(attribute)
+    return text if _plain(text) else quote(text, safe=_SAFE)

@@ -1,0 +1,136 @@
+"""From leased events to the request that delivers them."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from hashlib import blake2b
+from typing import NamedTuple
+
+import orjson
+
+from eventbus_gateway.kafka.consumed import Consumed
+from eventbus_gateway.subscriptions.leased import Leased
+from eventbus_gateway.subscriptions.outgoing import Outgoing
+from eventbus_gateway.subscriptions.webhook_spec import WebhookDelivery
+from eventbus_gateway.webhooks.batches import fitting
+from eventbus_gateway.webhooks.messages import Message, batch, binary, structured
+from eventbus_gateway.webhooks.outbound import Outbound
+from eventbus_gateway.webhooks.rotating import RotatingSigner
+from eventbus_gateway.webhooks.signing import ID_HEADER, TIMESTAMP_HEADER
+
+_NAME_BYTES = 6
+
+OutgoingOf = Callable[[str], Outgoing]
+"""What makes events of a topic's records, by its name."""
+
+
+class Made(NamedTuple):
+    """What delivers events.
+
+    Args:
+        message: what is sent.
+        ids: the id of each event in it; fewer than there were where the others did not fit.
+    """
+
+    message: Message
+    ids: Sequence[str]
+
+
+class Requests:
+    """Makes the requests of one subscription.
+
+    Args:
+        subscription_id: id of the subscription.
+        outgoing_of: what makes events.
+        now: seconds since the epoch.
+    """
+
+    def __init__(self, subscription_id: str, outgoing_of: OutgoingOf, now: Callable[[], float] = time.time) -> None:
+        self._subscription_id = subscription_id
+        self._outgoing_of = outgoing_of
+        self._now = now
+        # At most the topics of a subscription.
+        self._topics: dict[str, str] = {}
+
+    async def make(self, leased: Sequence[Leased[Consumed]], delivery: WebhookDelivery) -> Made:
+        """What delivers events.
+
+        Args:
+            leased: in their order; one, unless the format is ``batch``.
+            delivery: what the owner of the subscription says.
+
+        Raises:
+            RegistryUnavailable, Overloaded, ShuttingDown: a schema cannot be fetched now.
+        """
+        events = []
+        for each in leased:
+            record = each.event.payload
+            outgoing = self._outgoing_of(record.topic)
+            events.append(outgoing.event(record) or await outgoing.complete(record))
+        ids = [str(event["id"]) for event in events]
+        if delivery.format == "binary":
+            return Made(binary(events[0], leased[0].event.payload.value), ids)
+        if delivery.format == "structured":
+            return Made(structured(events[0]), ids)
+        texts = [orjson.dumps(event) for event in events]
+        fit = fitting(map(len, texts), delivery.request.max_events, delivery.request.max_bytes)
+        return Made(batch(texts[:fit]), ids[:fit])
+
+    def outbound(
+        self,
+        leased: Sequence[Leased[Consumed]],
+        message: Message,
+        delivery: WebhookDelivery,
+        signer: RotatingSigner | None,
+        proof: Mapping[str, str],
+    ) -> Outbound:
+        """The request as it is sent at this moment.
+
+        Args:
+            leased: the events in it.
+            message: what it carries.
+            delivery: what the owner of the subscription says.
+            signer: signs it, where that is wanted.
+            proof: headers that prove who sends it.
+        """
+        message_id = self.message_id(leased)
+        return addressed(message, message_id, self._subscription_id, delivery, signer, proof, int(self._now()))
+
+    def message_id(self, leased: Sequence[Leased[Consumed]]) -> str:
+        """What stays the same over all attempts, whoever makes them: place of the first event, and their number.
+
+        The name of a topic may have dots, which an id may not.
+        """
+        origin = leased[0].origin
+        topic = self._topics.get(origin.topic)
+        if topic is None:
+            topic = self._topics[origin.topic] = blake2b(origin.topic.encode(), digest_size=_NAME_BYTES).hexdigest()
+        place = f"{self._subscription_id}-{topic}-{origin.partition}-{leased[0].event.offset}"
+        return place if len(leased) == 1 else f"{place}-{len(leased)}"
+
+
+def addressed(
+    message: Message,
+    message_id: str,
+    endpoint: str,
+    delivery: WebhookDelivery,
+    signer: RotatingSigner | None,
+    proof: Mapping[str, str],
+    timestamp: int,
+) -> Outbound:
+    """A message on its way to the receiver of a subscription.
+
+    Args:
+        message: what is sent.
+        message_id: value of ``webhook-id``.
+        endpoint: whose connections it takes.
+        delivery: what the owner of the subscription says.
+        signer: signs it, where that is wanted.
+        proof: headers that prove who sends it.
+        timestamp: seconds since the epoch.
+    """
+    headers = {**message.headers, **proof}
+    if signer is not None:
+        headers |= signer.headers(message_id, timestamp, message.body)
+    else:
+        headers[ID_HEADER], headers[TIMESTAMP_HEADER] = message_id, str(timestamp)
+    return Outbound(delivery.url, headers, message.body, delivery.timeout_seconds, endpoint)

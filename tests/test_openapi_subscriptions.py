@@ -10,16 +10,27 @@ from pydantic import BaseModel
 
 from eventbus_gateway.api.settings import ReadSettings
 from eventbus_gateway.api.subscriptions import DEFAULT_LIMIT, MAX_LIMIT
+from eventbus_gateway.api.webhooks import DEFAULT_ATTEMPTS, MAX_ATTEMPTS, RotateBody
 from eventbus_gateway.subscriptions.control import SeekTarget
 from eventbus_gateway.subscriptions.names import NAME
 from eventbus_gateway.subscriptions.resource import created, shown, with_redrive, with_seek
 from eventbus_gateway.subscriptions.spec import PullDelivery, Spec
+from eventbus_gateway.subscriptions.webhook_auth import BearerAuth, HeaderAuth, OAuth2Auth
+from eventbus_gateway.subscriptions.webhook_spec import Batch, Retry, WebhookDelivery
 
 DOCUMENT: dict[str, Any] = yaml.safe_load((Path(__file__).parent.parent / "openapi" / "openapi.yaml").read_text())
 SCHEMAS = DOCUMENT["components"]["schemas"]
+BOUNDS = ("minimum", "maximum", "minItems", "minProperties", "maxProperties", "minLength", "enum", "const")
 BODIES: Mapping[str, type[BaseModel]] = {
     "SubscriptionSpec": Spec,
     "PullDelivery": PullDelivery,
+    "WebhookDelivery": WebhookDelivery,
+    "WebhookBatch": Batch,
+    "WebhookRetry": Retry,
+    "BearerAuth": BearerAuth,
+    "HeaderAuth": HeaderAuth,
+    "OAuth2Auth": OAuth2Auth,
+    "RotateRequest": RotateBody,
     "SeekTarget": SeekTarget,
 }
 
@@ -32,7 +43,16 @@ def test_a_body_is_documented_with_every_member_bound_and_default(name: str) -> 
     assert documented.get("required", []) == taken.get("required", [])
     for member, schema in documented["properties"].items():
         said = _flat(taken["properties"][member])
-        for bound in ("minimum", "maximum", "minItems", "enum", "const"):
+        for bound in (
+            "minimum",
+            "maximum",
+            "minItems",
+            "minProperties",
+            "maxProperties",
+            "minLength",
+            "enum",
+            "const",
+        ):
             assert schema.get(bound) == said.get(bound), f"{member}: {bound}"
         if "default" in schema:
             assert schema["default"] == said["default"], member
@@ -69,6 +89,7 @@ def _parameters(path: str, method: str) -> Iterator[tuple[str, Any]]:
     ("path", "bounds"),
     [
         ("/v1/subscriptions", lambda: (MAX_LIMIT, DEFAULT_LIMIT)),
+        ("/v1/subscriptions/{name}/attempts", lambda: (MAX_ATTEMPTS, DEFAULT_ATTEMPTS)),
         (
             "/v1/subscriptions/{name}/dead-letters",
             lambda: (ReadSettings().max_limit, ReadSettings().default_limit),

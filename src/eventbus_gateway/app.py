@@ -152,12 +152,7 @@ class App:
             _measure_replica(self.metrics, replica)
 
         # Phase 1: reach Kafka and the registry, without insisting on either
-        await self._producer.start()
-        await self._administration.start()
-        await self._warm_up()
-        if replica is not None and self._outlet is not None:
-            await self._outlet.start(replica.lifecycle.disable)
-            await replica.start(_WARM_UP_SECONDS if self._producer.status().up else 0.0)
+        await self._reach(replica)
 
         # Phase 2: listen; probes first, so that nobody is sent here too early
         self._access_log.start()
@@ -194,6 +189,14 @@ class App:
             edge.stop()
             internal_edge.stop()
             self._access_log.stop()
+
+    async def _reach(self, replica: Replica | None) -> None:
+        await self._producer.start()
+        await self._administration.start()
+        await self._warm_up()
+        if replica is not None and self._outlet is not None:
+            await self._outlet.start(replica.lifecycle.disable)
+            await replica.start(_WARM_UP_SECONDS if self._producer.status().up else 0.0)
 
     async def run(self, on_ready: Callable[[Addresses], None] = _log_addresses) -> None:
         """Serve until SIGTERM, SIGINT or :meth:`stop`, then drain.

@@ -52,7 +52,8 @@ def test_whatever_was_compressed_comes_back(members: list[bytes]) -> None:
     assert _decoded(b"".join(map(gzip.compress, members))) == b"".join(members)
 
 
-WHOLE = gzip.compress(b"some text that is long enough to be compressed " * 20)
+# Without the time in its head: parts of it name tests.
+WHOLE = gzip.compress(b"some text that is long enough to be compressed " * 20, mtime=0)
 
 
 @pytest.mark.parametrize("end", range(len(WHOLE)))

@@ -219,7 +219,9 @@ def test_gzip_is_taken(gateway: Served) -> None:
     assert stored(gateway, "notes").value == b'{"a":1}'
 
 
-@pytest.mark.parametrize("body", [b"", b"garbage", gzip.compress(b"{}")[:-4], gzip.compress(b"{}") + b"more"])
+@pytest.mark.parametrize(
+    "body", [b"", b"garbage", gzip.compress(b"{}", mtime=0)[:-4], gzip.compress(b"{}", mtime=0) + b"more"]
+)
 def test_a_damaged_gzip_stream_is_refused(gateway: Served, body: bytes) -> None:
     problem(publish(gateway, "notes", body, content_encoding="gzip"), 400, "invalid_content_encoding")
 

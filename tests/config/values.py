@@ -1,5 +1,6 @@
 """A sound value, other than the default, for every key that exists."""
 
+import base64
 import json
 import pathlib
 from typing import Any, Literal, get_args, get_origin
@@ -15,6 +16,7 @@ SECRETS = {
     "password": "s3cret-basic",
     "bearer_token": "s3cret-bearer",
     "peer_secret": "s3cret-peer-of-at-least-32-characters",
+    "secret_keys": base64.b64encode(b"s3cret-key-of-exactly-32-bytes-.").decode(),
 }
 HASH = "5" * 64
 FOLDER = str(pathlib.Path(__file__).parent)
@@ -37,6 +39,11 @@ def every_key() -> Values:
         "auth.events_per_second": 12.5,
         "subscriptions.internal_topic_prefix": "_another",
         "subscriptions.advertised_address": "gateway-1.internal:8081",
+        "webhooks.allowed_ports": ("8443", "9000-9099"),
+        "webhooks.allowed_networks": ("10.0.0.0/8", "fd00::/8"),
+        "webhooks.allowed_hosts": ("hooks.example.org",),
+        "webhooks.denied_networks": ("203.0.113.0/24",),
+        "webhooks.denied_hosts": ("*.example.net",),
     }
     values: Values = {}
     for key in KEYS:

@@ -67,4 +67,4 @@ def test_nothing_is_redriven_of_a_partition_that_a_redrive_does_not_name() -> No
 
 
 def test_a_new_subscription_runs_in_its_first_group() -> None:
-    assert Control().model_dump() == {"paused": False, "group": None, "sought": None, "redrive": None}
+    assert Control().model_dump() == {"paused": False, "reason": None, "group": None, "sought": None, "redrive": None}

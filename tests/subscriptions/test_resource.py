@@ -199,6 +199,7 @@ def test_an_owner_sees_everything_that_was_said_and_done() -> None:
             "maxInFlight": None,
         },
         "paused": False,
+        "pauseReason": None,
         "lastSeek": None,
         "lastRedrive": None,
         "deadLetterTopic": "clinic.board.dlq",

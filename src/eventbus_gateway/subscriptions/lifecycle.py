@@ -9,13 +9,12 @@ forgets it after ``offsets.retention.minutes``.
 
 import contextlib
 import time
-from collections.abc import Awaitable, Callable, Collection, Mapping
-from typing import NamedTuple, TypeVar
+from collections.abc import Callable, Collection, Mapping
+from typing import NamedTuple
 
 from eventbus_gateway.errors import (
     Fault,
     InvalidSubscription,
-    Overloaded,
     PreconditionFailed,
     SubscriptionActive,
     UnknownSubscription,
@@ -24,6 +23,7 @@ from eventbus_gateway.kafka.partitions import Partition, Position
 from eventbus_gateway.kafka.table import ABSENT
 from eventbus_gateway.subscriptions.control import PauseReason, SeekTarget
 from eventbus_gateway.subscriptions.dead_letter_topics import DeadLetterTopics
+from eventbus_gateway.subscriptions.latest import Latest, Precondition, anyhow
 from eventbus_gateway.subscriptions.places import DEAD_LETTER_PARTITION, Places, dead_letters_of
 from eventbus_gateway.subscriptions.resource import (
     Subscription,
@@ -38,18 +38,6 @@ from eventbus_gateway.subscriptions.resource import (
 from eventbus_gateway.subscriptions.retired import RetiredGroups
 from eventbus_gateway.subscriptions.spec import Spec
 from eventbus_gateway.subscriptions.store import Kept, SubscriptionStore
-
-T = TypeVar("T")
-
-_ATTEMPTS = 10
-
-Precondition = Callable[[int | None], bool]
-"""Whether a change may be made to a subscription of this version, None where there is none."""
-
-
-def anyhow(version: int | None) -> bool:
-    """No precondition."""
-    return True
 
 
 class Put(NamedTuple):
@@ -101,6 +89,7 @@ class Lifecycle:
         now: Callable[[], float] = time.time,
     ) -> None:
         self._store = store
+        self._latest = Latest(store)
         self._places = places
         self._dead_letter_topics = dead_letter_topics
         self._retired = retired
@@ -128,7 +117,7 @@ class Lifecycle:
             changed = await self._update(kept, spec)
             return Put(changed, False, new_secret(changed.subscription, kept.subscription))
 
-        return await self._with_latest(owner, name, precondition, attempt)
+        return await self._latest.put(owner, name, precondition, attempt)
 
     async def delete(self, owner: str, name: str, precondition: Precondition = anyhow) -> None:
         """Delete a subscription and its positions; its dead letters stay in their topic.
@@ -143,7 +132,7 @@ class Lifecycle:
             await self._store.delete(owner, name, kept.version)
             self._retired.add(kept.subscription)
 
-        await self._with_existing(owner, name, precondition, attempt)
+        await self._latest.change(owner, name, precondition, attempt)
 
     async def pause(self, owner: str, name: str, paused: bool, precondition: Precondition = anyhow) -> Kept:
         """Have nothing handed out, or have it handed out again.
@@ -159,7 +148,7 @@ class Lifecycle:
             after = with_pause(kept.subscription, paused, self._milliseconds())
             return kept if after is kept.subscription else await self._store.put(after, kept.version)
 
-        return await self._with_existing(owner, name, precondition, attempt)
+        return await self._latest.change(owner, name, precondition, attempt)
 
     async def disable(self, subscription: Subscription, reason: PauseReason) -> None:
         """Pause a subscription because of its receiver, unless it is another one by now.
@@ -177,7 +166,7 @@ class Lifecycle:
                     await self._store.put(after, kept.version)
 
         with contextlib.suppress(UnknownSubscription):
-            await self._with_existing(subscription.owner, subscription.name, anyhow, attempt)
+            await self._latest.change(subscription.owner, subscription.name, anyhow, attempt)
 
     async def rotate(
         self, owner: str, name: str, overlap_seconds: float, precondition: Precondition = anyhow
@@ -195,7 +184,7 @@ class Lifecycle:
             after = with_rotation(kept.subscription, self._milliseconds(), overlap_seconds)
             return await self._store.put(after, kept.version)
 
-        return await self._with_existing(owner, name, precondition, attempt)
+        return await self._latest.change(owner, name, precondition, attempt)
 
     async def seek(self, owner: str, name: str, target: SeekTarget, precondition: Precondition = anyhow) -> Kept:
         """Go on somewhere else.
@@ -220,7 +209,7 @@ class Lifecycle:
             stay = [place for place in partitions if place not in moved]
             return await self._move(kept, with_seek(before, target, self._milliseconds()), stay, moved)
 
-        return await self._with_existing(owner, name, precondition, attempt)
+        return await self._latest.change(owner, name, precondition, attempt)
 
     async def redrive(self, owner: str, name: str, precondition: Precondition = anyhow) -> Redriven:
         """Make the dead letters that there are events of the subscription again.
@@ -241,7 +230,7 @@ class Lifecycle:
             after = with_redrive(kept.subscription, until, self._milliseconds())
             return Redriven(await self._store.put(after, kept.version), left.high - left.low)
 
-        return await self._with_existing(owner, name, precondition, attempt)
+        return await self._latest.change(owner, name, precondition, attempt)
 
     async def _create(self, new: Subscription) -> Kept:
         self._store.check(new, ABSENT)
@@ -310,30 +299,6 @@ class Lifecycle:
         if faults:
             raise InvalidSubscription("The subscription cannot go there.", sorted(faults))
         return {place: Position(max(named[place], end.low)) for place, end in ends.items()}
-
-    async def _with_existing(
-        self, owner: str, name: str, precondition: Precondition, attempt: Callable[[Kept], Awaitable[T]]
-    ) -> T:
-        async def existing(kept: Kept | None) -> T:
-            if kept is None:
-                raise UnknownSubscription
-            return await attempt(kept)
-
-        return await self._with_latest(owner, name, precondition, existing)
-
-    async def _with_latest(
-        self, owner: str, name: str, precondition: Precondition, attempt: Callable[[Kept | None], Awaitable[T]]
-    ) -> T:
-        for _ in range(_ATTEMPTS):
-            kept = self._store.get(owner, name)
-            if not precondition(None if kept is None else kept.version):
-                raise PreconditionFailed
-            try:
-                return await attempt(kept)
-            except PreconditionFailed:
-                # Somebody was faster, and the store shows what they did: the caller's condition is judged by that.
-                continue
-        raise Overloaded("Too many change the subscription at the same time.", retry_after=1.0)
 
     def _milliseconds(self) -> int:
         return int(self._now() * 1000)

@@ -23,6 +23,7 @@ from eventbus_gateway.subscriptions.resource import Subscription
 from eventbus_gateway.subscriptions.spec import Delivery
 from eventbus_gateway.subscriptions.storing import Destination, Storing
 from eventbus_gateway.subscriptions.supply import Supply
+from eventbus_gateway.subscriptions.timer import Timer
 from eventbus_gateway.subscriptions.waiters import Waiters
 from eventbus_gateway.subscriptions.windows import Bounds
 
@@ -81,8 +82,7 @@ class Shard:
         )
         self._waiters = Waiters(means.clock)
         self._push = self._pushed(spec.delivery)
-        self._timer: asyncio.TimerHandle | None = None
-        self._timer_at = 0.0
+        self._timer = Timer(means.clock, self._due)
         self._moving: asyncio.Task[None] | None = None
         self._closed = False
 
@@ -141,7 +141,7 @@ class Shard:
             count = min(count, delivery.max_in_flight - self._leases.counts().leased)
         seconds = ask.lease_seconds or delivery.lease_seconds or settings.default_lease_seconds
         leased = self._leases.receive(self._means.clock(), count, seconds, ask.max_bytes)
-        self._arm()
+        self._timer.set(self._leases.next_deadline())
         self._storing.look()
         return await self._rendered(leased)
 
@@ -242,7 +242,7 @@ class Shard:
             return
         self._committing.soon()
         self._storing.look()
-        self._arm()
+        self._timer.set(self._leases.next_deadline())
         if self._push is not None:
             self._push.look()
         if len(self._waiters) and self._has_ready():
@@ -252,19 +252,7 @@ class Shard:
         self._means.count("dead_lettered", count)
         self._changed()
 
-    def _arm(self) -> None:
-        """Be called when the next lease ends."""
-        deadline = self._leases.next_deadline()
-        if deadline is None or self._closed or (self._timer is not None and self._timer_at <= deadline):
-            return
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer_at = deadline
-        delay = max(0.0, deadline - self._means.clock())
-        self._timer = asyncio.get_running_loop().call_later(delay, self._due)
-
     def _due(self) -> None:
-        self._timer = None
         self._leases.advance(self._means.clock())
         self._changed()
 
@@ -288,9 +276,7 @@ class Shard:
         self._intake.close()
         self._coverage.close()
         self._means.matchings.remove(self, self._subscription.spec.topics)
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._timer.close()
         self._waiters.wake()
 
 

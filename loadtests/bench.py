@@ -7,6 +7,7 @@ the floor again, so that a machine that is slow for a while is slow for both. Th
   a constant, under the same load;
 - ``publish-batch100``: librdkafka in a plain loop, with the very records that the gateway has written;
 - ``pull-…``: librdkafka in a plain loop that reads and decodes the very records that are pulled;
+- ``webhook-…``: such a loop that also sends them with aiohttp, in requests of the same size;
 - ``patterns-…``: parsing the events.
 
 Every answer must be a success, and Kafka must hold exactly as many records as were answered; else the run fails.
@@ -31,12 +32,14 @@ from loadtests.consuming import NAMES as CONSUMING
 from loadtests.consuming import Consuming
 from loadtests.events import TOPIC
 from loadtests.measuring import BENCHMARKS, FLOOR_TOPIC, PARTITIONS, Failed, Run, gateway_config
+from loadtests.pushing import NAMES as PUSHING
+from loadtests.pushing import Pushing
 from loadtests.results import Result, table
 
 # Old segments go soon, because a run writes gigabytes; otherwise Kafka's own settings.
 BROKER = {"log.retention.check.interval.ms": "2000"}
 PATTERNS = "patterns"
-NAMES = (*(one.name for one in BENCHMARKS), *CONSUMING, PATTERNS)
+NAMES = (*(one.name for one in BENCHMARKS), *CONSUMING, *PUSHING, PATTERNS)
 TOPIC_SETTINGS = {"retention.bytes": "33554432", "segment.bytes": "16777216"}
 
 
@@ -86,11 +89,12 @@ def main(only: tuple[str, ...], seconds: float, hot_path: str | None, output: Pa
                 except (Failed, RuntimeError) as error:
                     raise click.ClickException(f"{one.name}: {error}") from error
         consuming = Consuming(broker, folder, seconds / 2, environ)
-        for what in CONSUMING:
+        pushing = Pushing(broker, folder, seconds / 2, environ)
+        for what in (*CONSUMING, *PUSHING):
             if not only or what in only:
                 click.echo(f"\n{what}")
                 try:
-                    results.append(consuming(what))
+                    results.append(consuming(what) if what in CONSUMING else pushing(what))
                 except (Failed, RuntimeError) as error:
                     raise click.ClickException(f"{what}: {error}") from error
     if not only or PATTERNS in only:

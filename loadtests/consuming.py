@@ -115,7 +115,7 @@ peer_secret = "{secrets.token_hex(32)}"
 
 
 def request(served: Served, method: str, path: str, body: dict[str, Any]) -> Any:
-    """The JSON that a request is answered with.
+    """The JSON that a request is answered with, None where there is none.
 
     Raises:
         Failed: the answer is an error.
@@ -129,7 +129,7 @@ def request(served: Served, method: str, path: str, body: dict[str, Any]) -> Any
         connection.close()
     if answer.status >= 300:
         raise Failed(f"{method} {path}: {answer.status} {text[:300]!r}")
-    return json.loads(text)
+    return json.loads(text) if text else None
 
 
 def _floor(plan: floor_consume.Plan) -> Interval:

@@ -28,18 +28,24 @@ def publishes(topic: str, per_request: int, count: int) -> list[bytes]:
     return [_request(topic, media_type, body) for body in _bodies(made, per_request)]
 
 
+def numbered(topic: str, count: int) -> list[bytes]:
+    """Whole HTTP requests with one event each, whose id is its number."""
+    return [_request(topic, "application/json", body, f"ce-id: {n}\r\n") for n, body in enumerate(events(count))]
+
+
 def _bodies(made: list[bytes], per_request: int) -> Iterator[bytes]:
     for start in range(0, len(made), per_request):
         yield b"\n".join(made[start : start + per_request])
 
 
-def _request(topic: str, media_type: str, body: bytes) -> bytes:
+def _request(topic: str, media_type: str, body: bytes, further: str = "") -> bytes:
     head = (
         f"POST /v1/topics/{topic}/events HTTP/1.1\r\n"
         "host: gateway.example\r\n"
         "user-agent: loadtests\r\n"
         "accept: application/json\r\n"
         f"content-type: {media_type}\r\n"
+        f"{further}"
         f"content-length: {len(body)}\r\n\r\n"
     )
     return head.encode() + body

@@ -64,7 +64,7 @@ def run(plan: Plan) -> Report:
     """
     settings = {"auto.offset.reset": "earliest", "enable.auto.commit": False, "group.id": "loadtests"}
     consumer = Consumer({"bootstrap.servers": plan.bootstrap, "log_level": 3, **settings})
-    decode = _decoder(plan.schema)
+    decode = decoder(plan.schema)
     read = 0
     cpu, start = time.process_time(), time.perf_counter()
     consumer.assign([TopicPartition(plan.topic, number, 0) for number in range(plan.partitions)])
@@ -80,7 +80,12 @@ def run(plan: Plan) -> Report:
     return Report(read, seconds, cpu)
 
 
-def _decoder(schema: str | None) -> Callable[[Any], object]:
+def decoder(schema: str | None) -> Callable[[Any], object]:
+    """What decodes the value of a record.
+
+    Args:
+        schema: file with the Avro schema; None for JSON.
+    """
     if schema is None:
         return orjson.loads
     parsed = fastavro.parse_schema(json.loads(Path(schema).read_text()))

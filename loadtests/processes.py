@@ -79,6 +79,50 @@ def floor_server(body: bytes) -> Iterator[Served]:
             _end(process)
 
 
+class Listening:
+    """One of our programs that listens, while it runs.
+
+    Args:
+        process: it.
+        port: where it listens, on the loopback address.
+    """
+
+    def __init__(self, process: "subprocess.Popen[str]", port: int) -> None:
+        self._process = process
+        self.url = f"http://127.0.0.1:{port}/hook"
+
+    def tell(self, plan: Mapping[str, Any]) -> None:
+        """Give it its plan."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{json.dumps(plan)}\n")
+        self._process.stdin.flush()
+
+    def report(self) -> dict[str, Any]:
+        """Wait for what it found."""
+        assert self._process.stdout is not None
+        answer: dict[str, Any] = json.loads(self._process.stdout.readline())
+        return answer
+
+
+@contextlib.contextmanager
+def listening(module: str) -> Iterator[Listening]:
+    """One of our programs that receives webhooks, in a process of its own.
+
+    Args:
+        module: its name.
+    """
+    process = subprocess.Popen(
+        [sys.executable, "-m", module], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    with process.stdin, process.stdout:
+        try:
+            yield Listening(process, int(process.stdout.readline()))
+        finally:
+            _end(process)
+
+
 def load(plan: Plan) -> Report:
     """Make the load of a plan from a process of its own."""
     return Report(**call("loadtests.load", json.dumps(plan._asdict())))
@@ -125,7 +169,7 @@ def _wait_until_ready(process: subprocess.Popen[bytes], port: int, log: Path) ->
     raise RuntimeError(f"the gateway does not become ready:\n{_tail(log)}")
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def _end(process: subprocess.Popen[bytes] | subprocess.Popen[str]) -> None:
     if process.poll() is None:
         process.terminate()
         try:

@@ -92,8 +92,8 @@ def table(results: Iterable[Result]) -> str:
             f"{line.cpu_us_per_event:.1f}",
             "" if line.floor_us is None else f"{line.floor_us:.1f}",
             "" if line.ratio is None else f"{line.ratio:.2f}",
-            f"{line.p50_ms:.3f}",
-            f"{line.p99_ms:.3f}",
+            f"{line.p50_ms:.3f}" if line.p50_ms else "",
+            f"{line.p99_ms:.3f}" if line.p50_ms else "",
             f"{line.rss_mib:.0f}",
         )
         for line in results

@@ -19,7 +19,7 @@ from eventbus_gateway.subscriptions.settings import SubscriptionSettings
 from eventbus_gateway.subscriptions.spec import Spec, parse_spec
 from eventbus_gateway.subscriptions.spec_rules import SpecRules
 from eventbus_gateway.subscriptions.webhook_spec import WebhookDelivery
-from eventbus_gateway.webhooks.deliveries import SealedVault
+from eventbus_gateway.webhooks.outlet import SealedVault
 from eventbus_gateway.webhooks.sealing import Sealer
 
 URL = "https://team.example/hook"

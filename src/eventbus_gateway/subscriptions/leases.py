@@ -60,10 +60,9 @@ class Leases(Generic[P]):
             max_events: number of events at the most.
             lease_seconds: how long the client has for them.
             max_bytes: no further event once the sizes of those before reach this.
-            run: events of one key (or partition, by the supply's order) that are leased together at the most, in
-                their order. None is handed out while an earlier one of its lane is unacked, save right behind that
-                one in the same call. So whoever asks for more than one has to give them on in this order and to stop
-                at the first that fails.
+            run: events of one lane (a key or a partition, by the supply's order) that are leased together at the
+                most. Whoever asks for more than one has to give them on in their order and stop at the first that
+                fails.
         """
         self.advance(now)
         term: Term[Leased[P]] = Term(now + lease_seconds)

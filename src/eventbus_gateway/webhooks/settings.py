@@ -44,7 +44,7 @@ class WebhookSettings(Section):
     secret_keys: SecretStr | None = None
     """Keys that encrypt the secrets of webhooks where they are stored: 32 random bytes in base64 each, separated by
     spaces, the same everywhere. The first one encrypts, all of them decrypt, so a new one is put in front of the old
-    one."""
+    one. Without any, no subscription can have a webhook."""
     allow_http: bool = False
     """Take receivers without TLS: everything that is delivered can be read on its way."""
     allowed_ports: tuple[Ports, ...] = Field(("443",), min_length=1, max_length=100)

@@ -34,6 +34,7 @@ class Subscribed:
         self.replicas = replicas
         self.caller = caller
         self.topic = topic
+        self.about = about
         self.name: str = about["name"]
         self.id: str = about["id"]
         self.group: str = about["consumerGroup"]
@@ -42,20 +43,13 @@ class Subscribed:
         self.published: list[str] = []
         self._callers = [caller]
 
-    async def publish(self, number: int, caller: Caller | None = None) -> list[str]:
-        """Store so many events, keys in turn; their ids."""
+    async def publish(self, number: int, caller: Caller | None = None, *, keys: int = _KEYS) -> list[str]:
+        """Store so many events, as many keys in turn; their ids."""
         first = len(self.published)
         ids = [f"{self.name}#{index}" for index in range(first, first + number)]
         for start in range(0, number, _BATCH):
-            batch = [_event(each, first + start + at) for at, each in enumerate(ids[start : start + _BATCH])]
-            media = "application/cloudevents-batch+json"
-            path = f"/topics/{self.topic}/events"
-            # A topic so new that the process does not know it yet.
-            while (
-                answer := await (caller or self.caller).call("POST", path, batch, content_type=media)
-            ).status == 404:
-                await pause()
-            assert answer.status == 200, answer.body[:500]
+            batch = [_event(each, first + start + at, keys) for at, each in enumerate(ids[start : start + _BATCH])]
+            await self._publish(batch, caller or self.caller)
         self.published += ids
         return ids
 
@@ -194,5 +188,5 @@ async def publishing(one: Subscribed, work: Reading, *members: GatewayProcess) -
         over.set()
 
 
-def _event(name: str, number: int) -> dict[str, Any]:
-    return {"specversion": "1.0", "id": name, "partitionkey": f"k{number % _KEYS}", "data": {"n": number}}
+def _event(name: str, number: int, keys: int) -> dict[str, Any]:
+    return {"specversion": "1.0", "id": name, "partitionkey": f"k{number % keys}", "data": {"n": number}}

@@ -1,0 +1,50 @@
+"""Every event arrives, in the order of its key, whatever the receiver does with the requests."""
+
+import asyncio
+
+import pytest
+from tests.end_to_end.subscriptions.replicas import Replicas
+from tests.end_to_end.webhooks.pushing import caught_up, check_complete, pushed, watched
+from tests.end_to_end.webhooks.receivers import Arrival, Receiver, Reply, now_and_then
+
+pytestmark = pytest.mark.broker
+
+EVENTS = 10_000
+KEYS = 100
+REFUSALS = 8
+
+FAILING = now_and_then(
+    17,
+    (0.04, Reply(500)),
+    (0.02, Reply(end="reset")),
+    (0.02, Reply(end="truncated")),
+    (0.02, Reply(after=0.2)),
+    (0.001, Reply(end="never")),
+)
+"""About one request out of twelve fails: too few for the breaker, and each in a way of its own."""
+
+
+def manner(arrival: Arrival) -> Reply:
+    """By chance, and stubborn for a few."""
+    if arrival.event.endswith("500") and arrival.earlier < REFUSALS:
+        return Reply(422)
+    return FAILING(arrival)
+
+
+def test_all_events_arrive_in_the_order_of_their_keys_at_a_receiver_that_fails_at_random(
+    pair: Replicas, receiver: Receiver
+) -> None:
+    async def scenario() -> None:
+        hook = receiver.hook(manner)
+        async with pushed(pair, hook, delivery={"timeoutSeconds": 1}) as one:
+            async with watched(one, hook) as watch:
+                ids = await one.publish(EVENTS, keys=KEYS)
+                await hook.until_taken(EVENTS)
+            await caught_up(one)
+            check_complete(hook, ids)
+            assert watch.looks > 10
+            assert watch.behind_gaps > 0, "commits were seen that leave out what was not taken yet"
+            again = [each for each in hook.deliveries().values() if len(each) > 1]
+            assert len(again) > EVENTS / 20, "much was tried again"
+
+    asyncio.run(scenario())

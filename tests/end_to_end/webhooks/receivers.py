@@ -49,6 +49,10 @@ class Arrival(NamedTuple):
     signed_by: frozenset[str]
     headers: Mapping[str, str]
 
+    def __repr__(self) -> str:
+        # Without headers: they have secrets.
+        return f"Arrival({self.moment}: {self.event} of {self.key} at {self.place} as {self.message})"
+
 
 class Reply(NamedTuple):
     """What a request is answered with.

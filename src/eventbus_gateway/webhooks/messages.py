@@ -14,6 +14,8 @@ _BATCH = "application/cloudevents-batch+json"
 _OCTETS = "application/octet-stream"
 # CloudEvents HTTP binding, section 3.1.3.2: what a header carries as it is.
 _plain = re.compile(r"[!#$&-~]*").fullmatch
+# Type and subtype (RFC 9110, section 8.3.1), and parameters of visible characters.
+_media = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+/[!#$%&'*+.^_`|~0-9A-Za-z-]+(?:;[ -~]*[!-~])?", re.ASCII).fullmatch
 _SAFE = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) not in '"%')
 _MISSING = object()
 
@@ -49,7 +51,7 @@ def binary(event: Event, value: bytes | None) -> Message:
         return Message(headers, orjson.dumps(data))
     if value is None:
         return Message(headers, b"")  # a tombstone says so in an attribute, and has no content
-    headers["content-type"] = content_type or _OCTETS
+    headers["content-type"] = _media_type(content_type)
     return Message(headers, value)
 
 
@@ -67,8 +69,18 @@ def batch(events: Sequence[bytes]) -> Message:
     return Message({"content-type": _BATCH}, b"[%s]" % b",".join(events))
 
 
+def _media_type(said: str | None) -> str:
+    """The media type of a body that nobody has looked into.
+
+    It comes from whoever stored the record. One of CloudEvents would have receivers look for attributes in it.
+    """
+    if said is None or not _media(said) or said.lower().startswith("application/cloudevents"):
+        return _OCTETS
+    return said
+
+
 def _header(attribute: object) -> str:
-    if attribute is True:
-        return "true"
+    if attribute.__class__ is bool:
+        return "true" if attribute else "false"
     text = attribute if attribute.__class__ is str else str(attribute)
     return text if _plain(text) else quote(text, safe=_SAFE)

@@ -55,6 +55,11 @@ class Credentials:
         """The headers where they need not be fetched, None where they do or where a secret is missing."""
         return self._fixed
 
+    @property
+    def is_usable(self) -> bool:
+        """Whether every secret is there that the proof needs."""
+        return self._fixed is not None or self._client is not None
+
     async def headers(self) -> Mapping[str, str] | None:
         """The headers of the next request, None where there is no credential now."""
         if self._client is None:

@@ -255,7 +255,7 @@ class App:
         )
 
     def _outgoing_of(self, topic: str) -> Outgoing:
-        return self._outgoings.of(self._topics.view(topic))
+        return self._outgoings.known(topic) or self._outgoings.of(self._topics.view(topic))
 
     async def _partitions_of(self, topic: str) -> int:
         return (await self._topics.metadata(topic)).partitions

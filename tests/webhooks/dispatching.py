@@ -7,7 +7,7 @@ import orjson
 from tests.subscriptions.serving import NoCodecs
 from tests.webhooks.jumping import after, clock, epoch
 
-from eventbus_gateway.kafka.consumed import Consumed
+from eventbus_gateway.kafka.consumed import Consumed, Headers
 from eventbus_gateway.subscriptions.hand import Hand
 from eventbus_gateway.subscriptions.leased import DeadLetter
 from eventbus_gateway.subscriptions.leases import Leases
@@ -63,7 +63,7 @@ def record(
     """A record of a topic; without data it is named after its place."""
     value = orjson.dumps(f"{topic}/{partition}/{offset}" if data is None else data)
     pairs: list[tuple[str, bytes | None]] = [(name, text.encode()) for name, text in (headers or {}).items()]
-    return Consumed(topic, partition, offset, NOON + offset, key.encode() if key else None, value, pairs)
+    return Consumed(topic, partition, offset, NOON + offset, key.encode() if key else None, value, Headers.of(pairs))
 
 
 class Receiver:
@@ -155,7 +155,7 @@ class Post:
         self.supply: Supply[Consumed] = Supply(0, 7, subscription.spec.topics, Bounds(10_000, 10**8), order)
         self.leases = Leases(self.supply)
         self._timer = Timer(clock, self._due)
-        hand = Hand(self.leases, lambda: self.is_owned, clock, self._changed, self._count)
+        hand = Hand(self.leases, lambda: self.is_owned, self._changed, self._count)
         services = Services(
             send or receiver.send,
             outgoing,

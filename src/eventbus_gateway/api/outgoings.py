@@ -31,6 +31,10 @@ class Outgoings:
         self._schemas = schemas
         self._made: dict[str, Outgoing] = {}
 
+    def known(self, topic: str) -> Outgoing | None:
+        """The same for a topic that was asked for before, by its name."""
+        return self._made.get(topic)
+
     def of(self, topic: Topic) -> Outgoing:
         """What makes events of a topic's records; only for topics that exist, which bound how many are kept."""
         found = self._made.get(topic.name)

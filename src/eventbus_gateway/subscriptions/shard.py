@@ -234,8 +234,9 @@ class Shard:
 
     def _changed(self) -> None:
         """After whatever may have made room, events ready, or progress to commit."""
-        self._intake.go_on()
-        self._progressed()
+        if not self._closed:
+            self._intake.go_on()
+            self._progressed()
 
     def _progressed(self) -> None:
         if self._closed:

@@ -4,14 +4,16 @@ An event is done with when the receiver has answered 2xx, and only then.
 """
 
 import asyncio
+import logging
 import random
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import orjson
 
-from eventbus_gateway.errors import GatewayError
+from eventbus_gateway.errors import GatewayError, InternalError
 from eventbus_gateway.kafka.consumed import Consumed
 from eventbus_gateway.subscriptions.hand import EndpointStatus, Hand
 from eventbus_gateway.subscriptions.resource import Subscription
@@ -22,18 +24,23 @@ from eventbus_gateway.webhooks.credentials import Credentials
 from eventbus_gateway.webhooks.decisions import Decision, Disable, Done, Failure, GiveUp, Outcome
 from eventbus_gateway.webhooks.deliveries import Deliveries, Request
 from eventbus_gateway.webhooks.endpoint import Endpoint
+from eventbus_gateway.webhooks.heard import Heard
 from eventbus_gateway.webhooks.outbound import Attempted, Outbound
 from eventbus_gateway.webhooks.outcomes import is_unsent, outcome_of
 from eventbus_gateway.webhooks.pacing import PaceSettings
 from eventbus_gateway.webhooks.requests import OutgoingOf, Requests
 from eventbus_gateway.webhooks.rotating import RotatingSigner
 
+_logger = logging.getLogger(__name__)
+
 _TROUBLE_SECONDS = 1.0
 """After something of the gateway's own kept events from being sent."""
+_LEAST_WAIT_SECONDS = 0.001
 _LAST_SECONDS = 3.0
 """How long the end waits for answers that are under way; what is left comes again from the next owner."""
 
 _BREAKER = BreakerSettings()
+_BROKEN = Outcome(None, Failure.BROKEN)
 _UNAUTHENTICATED = 401
 
 
@@ -68,6 +75,20 @@ class Services:
     random: Callable[[], float] = random.random
 
 
+class _Sent(NamedTuple):
+    """A request that came to its end.
+
+    Args:
+        request: what it carried.
+        ids: the ids of its events.
+        outcome: how it ended; None where the gateway kept it back.
+    """
+
+    request: Request[Consumed]
+    ids: Sequence[str]
+    outcome: Outcome | None
+
+
 class Dispatcher:
     """The deliveries of one shard; see ``subscriptions.hand.Push``.
 
@@ -88,10 +109,10 @@ class Dispatcher:
         self._tasks: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._looking = False
+        self._settled = False
         self._closed = False
         self._troubled_until = 0.0
-        self._last: Outcome | None = None
-        self._last_success: float | None = None
+        self._heard = Heard()
         self.trouble: str | None = None
         """See ``Push.trouble``."""
         self._delivery = self._take_in(subscription)
@@ -113,26 +134,17 @@ class Dispatcher:
         was_paused = self._subscription.control.paused
         self._delivery = self._take_in(subscription)
         self._deliveries.update(self._delivery)
-        if was_paused and not subscription.control.paused:
+        if not subscription.control.paused:
+            # Also where nothing was resumed: who changes a subscription at this moment keeps it from being paused.
             self._deliveries.disabled = False
-            self._endpoint.begin_anew()
+            if was_paused:
+                self._endpoint.begin_anew()
         self.look()
 
     def status(self) -> EndpointStatus:
         """See ``Push.status``."""
-        breaker, now = self._endpoint.breaker, self._services.clock()
-        opens_at = breaker.next_at(now)
-        state = "closed" if breaker.is_closed else "half-open" if opens_at is None else "open"
-        last = self._last
-        return EndpointStatus(
-            "disabled" if self._deliveries.disabled else state,
-            self._endpoint.pace.in_flight,
-            round(self._endpoint.pace.limit, 3),
-            None if opens_at is None else _milliseconds(self._services.now() + opens_at - now),
-            None if last is None else last.status,
-            None if last is None or last.failure is None else last.failure.value,
-            None if self._last_success is None else _milliseconds(self._last_success),
-        )
+        services = self._services
+        return self._heard.status(self._endpoint, self._deliveries.disabled, services.clock(), services.now())
 
     def attempts(self, limit: int) -> list[bytes]:
         """See ``Push.attempts``."""
@@ -162,12 +174,16 @@ class Dispatcher:
         return delivery
 
     def _go(self) -> None:
+        if self._settled:
+            # Once for all requests that have ended in this turn of the loop. It has us look, as we do.
+            self._settled = False
+            self._hand.changed()
         self._looking = False
         # Whoever resumes it, or becomes the owner, has it look again.
         if self._closed or self._subscription.control.paused or not self._hand.may():
             return
         now = self._services.clock()
-        if self._delivery.signing != "none" and self._signer is None:
+        if not self._credentials.is_usable or (self._delivery.signing != "none" and self._signer is None):
             self.trouble = "secrets_unusable"
         elif now < self._troubled_until:
             self._arm(self._troubled_until, now)
@@ -186,37 +202,47 @@ class Dispatcher:
         """Look again when time alone will have changed something; all else that changes something says so."""
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = None if at is None else self._loop.call_later(max(0.0, at - now), self.look)
+        self._timer = None if at is None else self._loop.call_later(max(_LEAST_WAIT_SECONDS, at - now), self.look)
 
     # One request.
 
     async def _attempt(self, request: Request[Consumed]) -> None:
-        delivery, services = self._delivery, self._services
+        at = self._services.now()
         try:
-            made = await self._requests.make(request.events, delivery)
+            sent = await self._sent(request)
         except GatewayError as error:
             # A schema that cannot be fetched now: no attempt, and nothing that the receiver has a part in.
             self._keep_back(request, error.code)
-            return
+        # The rim of the task: an event that this code cannot cope with must not keep its place for ever, and what
+        # fails again and again becomes a dead letter.
+        except Exception:
+            _logger.exception("a request of subscription %s could not be made", self._subscription.id)
+            self._ended(_Sent(request, [""] * len(request.events), _BROKEN), at)
+            self.trouble = InternalError.code
+        else:
+            if sent.outcome is None:
+                self._keep_back(sent.request, "overloaded")
+            else:
+                self._ended(sent, at)
+
+    async def _sent(self, request: Request[Consumed]) -> "_Sent":
+        delivery = self._delivery
+        made = await self._requests.make(request.events, delivery)
         if not self._hand.may():
-            self._endpoint.abandon(request.permit)
-            return
+            return _Sent(request, made.ids, None)
         if len(made.ids) < len(request.events):
             request = self._deliveries.shortened(request, len(made.ids))
-        at = services.now()
         proof = self._credentials.fixed
         if proof is None and (proof := await self._credentials.headers()) is None:
-            self._ended(request, made.ids, Outcome(None, Failure.AUTHORIZATION), at)
-            return
+            return _Sent(request, made.ids, Outcome(None, Failure.AUTHORIZATION))
         outbound = self._requests.outbound(request.events, made.message, delivery, self._signer, proof)
-        attempted = await services.send(outbound)
+        attempted = await self._services.send(outbound)
         if is_unsent(attempted):
-            self._keep_back(request, "overloaded")
-            return
+            return _Sent(request, made.ids, None)
         if attempted.status == _UNAUTHENTICATED:
             self._credentials.refused()
-        services.took(attempted.seconds)
-        self._ended(request, made.ids, outcome_of(attempted), at)
+        self._services.took(attempted.seconds)
+        return _Sent(request, made.ids, outcome_of(attempted))
 
     def _keep_back(self, request: Request[Consumed], code: str) -> None:
         """Nothing was sent, and the receiver has no part in it."""
@@ -224,39 +250,31 @@ class Dispatcher:
         self._troubled_until = self._services.clock() + _TROUBLE_SECONDS
         if self._hand.may():
             self._deliveries.abandon(request)
-            self._hand.changed()
+            self._settled = True
         else:
             self._endpoint.abandon(request.permit)
         self.look()
 
-    def _ended(self, request: Request[Consumed], ids: Sequence[str], outcome: Outcome, at: float) -> None:
-        self._last, self.trouble = outcome, None
+    def _ended(self, sent: "_Sent", at: float) -> None:
+        request, outcome = sent.request, _BROKEN if sent.outcome is None else sent.outcome
+        self._heard.note(outcome, self._services.now())
+        self.trouble = None
         self._services.count("success" if outcome.is_success else _word(outcome))
-        if outcome.is_success:
-            self._last_success = self._services.now()
         # Another owner may have the events by now, whatever the receiver has said.
         if not self._hand.may():
             self._endpoint.abandon(request.permit)
             return
         now = self._services.clock()
         decisions = self._deliveries.end(request, now, self._services.now(), outcome)
-        self._remember(request, ids, outcome, decisions, (at, now))
+        self._remember(sent, decisions, at, (now - request.permit.started_at) * 1_000)
         if isinstance(decisions[0], Disable):
             self._services.disable(self._subscription)
-        self._hand.changed()
+        self._settled = True
         self.look()
 
-    def _remember(
-        self,
-        request: Request[Consumed],
-        ids: Sequence[str],
-        outcome: Outcome,
-        decisions: Sequence[Decision],
-        times: tuple[float, float],
-    ) -> None:
-        at, now = times
-        took_ms = (now - request.permit.started_at) * 1_000
-        for leased, event_id, decision in zip(request.events, ids, decisions, strict=True):
+    def _remember(self, sent: "_Sent", decisions: Sequence[Decision], at: float, took_ms: float) -> None:
+        outcome = _BROKEN if sent.outcome is None else sent.outcome
+        for leased, event_id, decision in zip(sent.request.events, sent.ids, decisions, strict=True):
             record = leased.event.payload
             tried = Tried(record.topic, record.partition, record.offset, event_id, leased.delivery_count)
             self._attempts.add(tried, _milliseconds(at), took_ms, outcome, decision)

@@ -9,7 +9,7 @@ from eventbus_gateway.subscriptions.bodies import Body, expected
 from eventbus_gateway.subscriptions.leased import Order
 from eventbus_gateway.subscriptions.webhook_auth import Auth, Url
 
-_LEASE_MARGIN_SECONDS = 30.0
+_LEASE_MARGIN_SECONDS = 60.0
 
 
 class Batch(Body):
@@ -99,8 +99,12 @@ class WebhookDelivery(Body):
 
     @property
     def lease_seconds(self) -> float:
-        """Longer than any attempt takes: an event whose lease ended would be sent a second time meanwhile."""
-        return self.timeout_seconds + _LEASE_MARGIN_SECONDS
+        """Longer than any attempt takes: an event whose lease ended would be sent a second time meanwhile.
+
+        Before its own time an attempt waits up to as long for a connection, and the margin is for a schema and an
+        access token.
+        """
+        return 2 * self.timeout_seconds + _LEASE_MARGIN_SECONDS
 
     @property
     def request(self) -> Batch:

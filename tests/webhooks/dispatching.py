@@ -150,12 +150,14 @@ class Post:
         self.counts: dict[str, int] = {}
         self.outcomes: dict[str, int] = {}
         self.disabled: list[Subscription] = []
+        self.turns = 0
+        """How often the dispatcher has looked for events to send."""
         self.issuer = Issuer()
         order = subscription.spec.delivery.order
         self.supply: Supply[Consumed] = Supply(0, 7, subscription.spec.topics, Bounds(10_000, 10**8), order)
         self.leases = Leases(self.supply)
         self._timer = Timer(clock, self._due)
-        hand = Hand(self.leases, lambda: self.is_owned, self._changed, self._count)
+        hand = Hand(self.leases, self._may, self._changed, self._count)
         services = Services(
             send or receiver.send,
             outgoing,
@@ -197,6 +199,10 @@ class Post:
     def attempts(self) -> list[Any]:
         """What is told of the latest attempts, the latest first."""
         return [orjson.loads(each) for each in self.dispatcher.attempts(1_000)]
+
+    def _may(self) -> bool:
+        self.turns += 1
+        return self.is_owned
 
     def _credentials(self, subscription: Subscription) -> Credentials:
         return Credentials(subscription.spec.delivery.auth, self.issuer)  # type: ignore[union-attr]  # a webhook

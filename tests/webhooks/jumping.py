@@ -8,6 +8,9 @@ from typing import Any
 EPOCH = 1_800_000_000.0
 """Seconds since the epoch at the second 0 of the clock."""
 
+MOST_TURNS = 5_000
+"""Of the loop at one moment."""
+
 
 class Jumping(selectors.SelectSelector):
     """Where a loop waits; with nothing to come it moves the time instead."""
@@ -15,11 +18,14 @@ class Jumping(selectors.SelectSelector):
     def __init__(self) -> None:
         super().__init__()
         self.now = 1_000.0
+        self._turns = 0
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         """See ``selectors``."""
         assert timeout is not None, "everybody waits for something that never comes"
         found = super().select(0)
+        self._turns = 0 if timeout > 0 else self._turns + 1
+        assert self._turns < MOST_TURNS, "somebody looks again and again at what only time can change"
         if not found:
             self.now += max(0.0, timeout)
         return found

@@ -127,6 +127,19 @@ def test_a_full_batch_goes_at_once_and_a_smaller_one_when_its_time_has_come() ->
     played(scenario, format="batch", batch={"maxEvents": 3, "waitSeconds": 30})
 
 
+def test_a_full_batch_that_waits_for_an_answer_to_the_one_before_costs_nothing() -> None:
+    async def scenario(post: Post, receiver: Receiver) -> None:
+        post.put(*(record(at, at) for at in range(4)))
+        await until(lambda: receiver.under_way)
+        turns = post.turns
+        await after(10)
+        assert receiver.under_way == 1
+        assert post.turns - turns < 5
+        await until(lambda: not post.unacked())
+
+    played(scenario, seconds=20.0, format="batch", batch={"maxEvents": 2}, maxInFlight=1)
+
+
 def test_a_batch_that_fails_comes_again_whole_and_in_its_order() -> None:
     async def scenario(post: Post, receiver: Receiver) -> None:
         receiver.answers = [503]

@@ -3,6 +3,9 @@
 import asyncio
 from collections.abc import Callable
 
+_LEAST_SECONDS = 0.001
+"""The loop rounds: a call that comes a moment too early finds nothing due and would ask for the next one at once."""
+
 
 class Timer:
     """Calls back once at the earliest of the times that it was given since it last did.
@@ -30,7 +33,7 @@ class Timer:
         if self._handle is not None:
             self._handle.cancel()
         self._at = at
-        self._handle = asyncio.get_running_loop().call_later(max(0.0, at - self._clock()), self._ring)
+        self._handle = asyncio.get_running_loop().call_later(max(_LEAST_SECONDS, at - self._clock()), self._ring)
 
     def close(self) -> None:
         """Never call back again."""

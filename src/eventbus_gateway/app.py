@@ -244,7 +244,7 @@ class App:
         receive = Receive(own.pulled, shards, settings, self._drain)
         self.metrics.gauge("eventbus_subscription_polls", "Receives under way.", lambda: receive.polls)
         return SubscriptionHandlers(
-            Subscriptions(replica.store, own, replica.lifecycle, settings, outlet.check_url),
+            Subscriptions(replica.store, own, replica.lifecycle, settings, outlet.check_url, outlet.asks),
             DeadLetters(own, replica.places, self._reader, self._outgoing_of, self._config.read),
             receive,
             Settle(own.pulled, shards, settings),

@@ -32,7 +32,7 @@ def outside_only(url: str) -> None:
 
 
 VAULT = SealedVault(Sealer([bytes(range(32))]))
-RULES = SpecRules(SubscriptionSettings(), compile_filter, outside_only)
+RULES = SpecRules(SubscriptionSettings(), compile_filter, outside_only, asks_receivers=True)
 
 
 def spec(**delivery: Any) -> Spec:
@@ -212,6 +212,13 @@ def test_where_nothing_can_judge_urls_none_is_taken() -> None:
     strict = SpecRules(SubscriptionSettings(), compile_filter)
     assert faults(strict) == {"/delivery/url": "This gateway calls no URLs."}
     assert faults(url="https://inside/") == {"/delivery/url": "expected a URL outside"}
+
+
+def test_a_gateway_without_a_name_offers_no_handshake() -> None:
+    nameless = SpecRules(SubscriptionSettings(), compile_filter, outside_only)
+    [(place, sentence)] = faults(nameless, handshake="cloudevents").items()
+    assert place == "/delivery/handshake"
+    assert "webhooks.origin" in sentence
 
 
 @pytest.mark.parametrize("auth", AUTHS)

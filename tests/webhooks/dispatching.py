@@ -1,6 +1,6 @@
 """A dispatcher with real leases and a receiver in memory, in time that jumps."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -16,15 +16,18 @@ from eventbus_gateway.subscriptions.resource import Subscription, created
 from eventbus_gateway.subscriptions.spec import Spec
 from eventbus_gateway.subscriptions.supply import Supply
 from eventbus_gateway.subscriptions.timer import Timer
+from eventbus_gateway.subscriptions.webhook_spec import WebhookDelivery
 from eventbus_gateway.subscriptions.window import Event
 from eventbus_gateway.subscriptions.windows import Bounds
 from eventbus_gateway.webhooks.cloudevents import NotUnderstood, events_of
 from eventbus_gateway.webhooks.credentials import Credentials
 from eventbus_gateway.webhooks.dispatcher import Dispatcher, Services
+from eventbus_gateway.webhooks.handshake import Permission
 from eventbus_gateway.webhooks.oauth import ClientCredentials, NoToken, Token
 from eventbus_gateway.webhooks.outbound import Attempted, Outbound
 from eventbus_gateway.webhooks.rotating import signer_of
 
+ORIGIN = "events.example"
 URL = "https://team.example/hook"
 NOON = 1_700_000_000_000
 """Milliseconds since the epoch."""
@@ -134,6 +137,7 @@ class Post:
         receiver: gets the events.
         send: what sends in place of the receiver.
         outgoing: makes events of a topic's records.
+        consent: what the receiver says when it is asked whether it wants deliveries, one answer after the other.
     """
 
     def __init__(
@@ -143,7 +147,10 @@ class Post:
         *,
         send: Callable[[Outbound], Awaitable[Attempted]] | None = None,
         outgoing: Callable[[str], Outgoing] = outgoing_of,
+        consent: Sequence[Permission] = (),
     ) -> None:
+        self.consent = list(consent)
+        self.asked: list[float] = []
         self.subscription = subscription
         self.receiver = receiver
         self.is_owned = True
@@ -163,6 +170,8 @@ class Post:
             outgoing,
             lambda one: signer_of(one.signing),
             self._credentials,
+            self._ask,
+            ORIGIN,
             self.disabled.append,
             self._attempted,
             lambda seconds: None,
@@ -171,6 +180,10 @@ class Post:
             random=lambda: 0.5,
         )
         self.dispatcher = Dispatcher(subscription, hand, services)
+
+    async def _ask(self, _: Subscription, __: WebhookDelivery) -> Permission:
+        self.asked.append(clock())
+        return self.consent.pop(0)
 
     def put(self, *records: Consumed) -> None:
         """Have records read, in the order of their offsets."""

@@ -17,6 +17,7 @@ from eventbus_gateway.subscriptions.window import Event
 from eventbus_gateway.subscriptions.windows import Bounds
 from eventbus_gateway.webhooks.credentials import Credentials
 from eventbus_gateway.webhooks.dispatcher import Dispatcher, Services
+from eventbus_gateway.webhooks.handshake import Permission
 from eventbus_gateway.webhooks.oauth import NoToken
 from eventbus_gateway.webhooks.outbound import Attempted, Outbound
 
@@ -32,6 +33,10 @@ class NoTokens:
 
     def refused(self, credentials: object, token: object) -> None:
         raise AssertionError
+
+
+async def _unasked(*_: object) -> Permission:
+    raise AssertionError("nobody is to be asked")
 
 
 class Post:
@@ -56,6 +61,8 @@ class Post:
             lambda topic: outgoing,
             lambda subscription: None,
             lambda subscription: Credentials(None, NoTokens()),
+            _unasked,
+            "",
             lambda subscription: None,
             lambda word: None,
             lambda seconds: None,

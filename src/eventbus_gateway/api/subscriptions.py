@@ -53,6 +53,7 @@ class Subscriptions:
         lifecycle: carries out changes.
         settings: bounds.
         check_url: refuses URLs that webhooks may not have.
+        asks_receivers: whether receivers of webhooks can be asked for their consent.
     """
 
     def __init__(
@@ -62,12 +63,13 @@ class Subscriptions:
         lifecycle: Lifecycle,
         settings: SubscriptionSettings,
         check_url: Callable[[str], object] = no_url,
+        asks_receivers: bool = False,
     ) -> None:
         self._store = store
         self._own = own
         self._lifecycle = lifecycle
         self._settings = settings
-        self._rules = SpecRules(settings, compile_filter, check_url)
+        self._rules = SpecRules(settings, compile_filter, check_url, asks_receivers)
 
     async def all(self, request: Request) -> Answer:
         """The caller's subscriptions by name, page by page.

@@ -25,11 +25,13 @@ class SpecRules(NamedTuple):
         settings: limits.
         check_filter: raises an EventError for what is no filter.
         check_url: raises an EventError for a URL that may not be called; its detail is told and must not quote it.
+        asks_receivers: whether receivers can be asked for their consent.
     """
 
     settings: SubscriptionSettings
     check_filter: Callable[[Any], object]
     check_url: Callable[[str], object] = no_url
+    asks_receivers: bool = False
 
 
 def rules_of(info: ValidationInfo) -> SpecRules | None:

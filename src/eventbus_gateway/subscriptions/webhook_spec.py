@@ -1,12 +1,13 @@
 """The delivery of a subscription whose events the gateway sends to a URL."""
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 
 from eventbus_gateway.errors import Fault, InvalidSubscription
 from eventbus_gateway.subscriptions.bodies import Body, expected
 from eventbus_gateway.subscriptions.leased import Order
+from eventbus_gateway.subscriptions.spec_rules import rules_of
 from eventbus_gateway.subscriptions.webhook_auth import Auth, Url
 
 _LEASE_MARGIN_SECONDS = 60.0
@@ -53,6 +54,13 @@ class Retry(Body):
         return self
 
 
+def _handshake(value: Literal["none", "cloudevents"], info: ValidationInfo) -> Literal["none", "cloudevents"]:
+    rules = rules_of(info)
+    if value != "none" and rules is not None and not rules.asks_receivers:
+        raise expected("expected none: this gateway has no name to ask receivers with (webhooks.origin)")
+    return value
+
+
 class WebhookDelivery(Body):
     """The gateway sends events to a URL.
 
@@ -83,7 +91,7 @@ class WebhookDelivery(Body):
     batch: Batch | None = None
     retry: Retry = Retry()
     auth: Auth | None = None
-    handshake: Literal["none", "cloudevents"] = "none"
+    handshake: Annotated[Literal["none", "cloudevents"], AfterValidator(_handshake)] = "none"
     signing: Literal["v1", "none"] = "v1"
 
     @model_validator(mode="after")

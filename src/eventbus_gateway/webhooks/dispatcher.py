@@ -20,10 +20,12 @@ from eventbus_gateway.subscriptions.resource import Subscription
 from eventbus_gateway.subscriptions.webhook_spec import WebhookDelivery
 from eventbus_gateway.webhooks.attempts import RecentAttempts, Tried
 from eventbus_gateway.webhooks.breaker import BreakerSettings
+from eventbus_gateway.webhooks.consent import Consent
 from eventbus_gateway.webhooks.credentials import Credentials
 from eventbus_gateway.webhooks.decisions import Decision, Disable, Done, Failure, GiveUp, Outcome
 from eventbus_gateway.webhooks.deliveries import Deliveries, Request
 from eventbus_gateway.webhooks.endpoint import Endpoint
+from eventbus_gateway.webhooks.handshake import ORIGIN_HEADER, Permission
 from eventbus_gateway.webhooks.heard import Heard
 from eventbus_gateway.webhooks.outbound import Attempted, Outbound
 from eventbus_gateway.webhooks.outcomes import is_unsent, outcome_of
@@ -42,6 +44,9 @@ _LAST_SECONDS = 3.0
 _BREAKER = BreakerSettings()
 _BROKEN = Outcome(None, Failure.BROKEN)
 _UNAUTHENTICATED = 401
+_NO_SECRETS = "secrets_unusable"
+_NO_CONSENT = "no_consent"
+_OBSTACLES = frozenset({_NO_SECRETS, _NO_CONSENT})
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +58,8 @@ class Services:
         outgoing_of: what makes events of a topic's records.
         signer_of: signs for a subscription; None where its secrets cannot be used now.
         credentials_of: proves to a subscription's receiver who is calling.
+        ask: asks a subscription's receiver whether it wants deliveries.
+        origin: name of this system, which goes with deliveries to receivers that were asked.
         disable: told of a subscription whose receiver is gone for good.
         count: counts attempts by what came of them.
         took: notes how many seconds an attempt took.
@@ -66,6 +73,8 @@ class Services:
     outgoing_of: OutgoingOf
     signer_of: Callable[[Subscription], RotatingSigner | None]
     credentials_of: Callable[[Subscription], Credentials]
+    ask: Callable[[Subscription, WebhookDelivery], Awaitable[Permission]]
+    origin: str
     disable: Callable[[Subscription], None]
     count: Callable[[str], None]
     took: Callable[[float], None]
@@ -113,6 +122,7 @@ class Dispatcher:
         self._closed = False
         self._troubled_until = 0.0
         self._heard = Heard()
+        self._consent = Consent(lambda delivery: services.ask(subscription, delivery), services.clock, self._answered)
         self.trouble: str | None = None
         """See ``Push.trouble``."""
         self._delivery = self._take_in(subscription)
@@ -134,6 +144,7 @@ class Dispatcher:
         was_paused = self._subscription.control.paused
         self._delivery = self._take_in(subscription)
         self._deliveries.update(self._delivery)
+        self._pace()
         if not subscription.control.paused:
             # Also where nothing was resumed: who changes a subscription at this moment keeps it from being paused.
             self._deliveries.disabled = False
@@ -183,14 +194,37 @@ class Dispatcher:
         if self._closed or self._subscription.control.paused or not self._hand.may():
             return
         now = self._services.clock()
-        if not self._credentials.is_usable or (self._delivery.signing != "none" and self._signer is None):
-            self.trouble = "secrets_unusable"
-        elif now < self._troubled_until:
+        obstacle = self._obstacle()
+        if obstacle is not None:
+            self.trouble = obstacle
+            self._arm(self._consent.seek(self._delivery) if obstacle == _NO_CONSENT else None, now)
+            return
+        if self.trouble in _OBSTACLES:
+            self.trouble = None
+        if now < self._troubled_until:
             self._arm(self._troubled_until, now)
-        else:
-            for request in self._deliveries.start(now):
-                self._begin(request)
-            self._arm(self._deliveries.next_at(now), now)
+            return
+        for request in self._deliveries.start(now):
+            self._begin(request)
+        self._arm(self._deliveries.next_at(now), now)
+
+    def _obstacle(self) -> str | None:
+        """What has to be there before anything is sent, and is not."""
+        if not self._credentials.is_usable or (self._delivery.signing != "none" and self._signer is None):
+            return _NO_SECRETS
+        return None if self._consent.is_given(self._delivery) else _NO_CONSENT
+
+    def _answered(self) -> None:
+        """The receiver has said whether it wants deliveries."""
+        self._pace()
+        self.look()
+
+    def _pace(self) -> None:
+        """Keep to the rate that the receiver allows, where it is lower than what the owner wants."""
+        allowed, wanted = self._consent.rate_per_second, PaceSettings.of(self._delivery)
+        if allowed is not None and self._delivery.handshake != "none":
+            rate = min(allowed, wanted.rate_per_second or allowed)
+            self._endpoint.pace.settings = wanted._replace(rate_per_second=rate)
 
     def _begin(self, request: Request[Consumed]) -> None:
         self._hand.counted("handed_out", len(request.events))
@@ -235,6 +269,8 @@ class Dispatcher:
         proof = self._credentials.fixed
         if proof is None and (proof := await self._credentials.headers()) is None:
             return _Sent(request, made.ids, Outcome(None, Failure.AUTHORIZATION))
+        if delivery.handshake != "none":
+            proof = {**proof, ORIGIN_HEADER: self._services.origin}
         outbound = self._requests.outbound(request.events, made.message, delivery, self._signer, proof)
         attempted = await self._services.send(outbound)
         if is_unsent(attempted):
@@ -284,6 +320,7 @@ class Dispatcher:
 
     def _end(self) -> None:
         self._closed = True
+        self._consent.close()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -9,6 +9,8 @@ from eventbus_gateway.webhooks.sender import Exchanges, Kept
 _RATE = re.compile(r"[1-9][0-9]{0,8}")
 _BODY_BYTES = 16_384
 
+ORIGIN_HEADER = "webhook-request-origin"
+
 
 class Permission(NamedTuple):
     """What a receiver has answered.
@@ -43,7 +45,7 @@ async def handshake(
         requests_per_minute: the rate that is wished for, if any.
         timeout_seconds: how long it may take.
     """
-    headers = {"webhook-request-origin": origin}
+    headers = {ORIGIN_HEADER: origin}
     if requests_per_minute is not None:
         headers["webhook-request-rate"] = str(requests_per_minute)
     answer = await sender.exchange("OPTIONS", Outbound(url, headers, b"", timeout_seconds, endpoint), _BODY_BYTES)

@@ -17,6 +17,7 @@ from eventbus_gateway.subscriptions.webhook_spec import WebhookDelivery
 from eventbus_gateway.webhooks.credentials import Credentials
 from eventbus_gateway.webhooks.dispatcher import Dispatcher, Services
 from eventbus_gateway.webhooks.guard import Refusal
+from eventbus_gateway.webhooks.handshake import Permission, handshake
 from eventbus_gateway.webhooks.messages import Message, batch, binary, structured
 from eventbus_gateway.webhooks.oauth import Tokens
 from eventbus_gateway.webhooks.outbound import Attempted
@@ -86,6 +87,7 @@ class Outlet:
         self.vault = None if keys is None else SealedVault(Sealer(parse_keys(keys.get_secret_value())))
         self._disable: Callable[[Subscription, PauseReason], Awaitable[None]] | None = None
         self._disabling: set[asyncio.Task[None]] = set()
+        self._settings = settings
         self._sender = Sender(settings)
         self._tokens = Tokens(self._sender, settings)
         self._services = Services(
@@ -93,10 +95,17 @@ class Outlet:
             outgoing_of,
             lambda subscription: signer_of(subscription.signing),
             self._credentials,
+            self._ask,
+            settings.origin or "",
             self._gone,
             telling.attempted,
             telling.took,
         )
+
+    @property
+    def asks(self) -> bool:
+        """Whether receivers can be asked: that takes a name of this system."""
+        return self._settings.origin is not None
 
     async def start(self, disable: Callable[[Subscription, PauseReason], Awaitable[None]]) -> None:
         """Be ready to connect.
@@ -153,6 +162,17 @@ class Outlet:
         message = _ping(subscription, event_id, delivery.format)
         return await self._sender.send(
             addressed(message, f"test-{event_id}", subscription.id, delivery, signer, proof, int(time.time()))
+        )
+
+    async def _ask(self, subscription: Subscription, delivery: WebhookDelivery) -> Permission:
+        rate = delivery.rate_per_second
+        return await handshake(
+            self._sender,
+            subscription.id,
+            delivery.url,
+            self._settings.origin or "",
+            requests_per_minute=None if rate is None else max(1, int(rate * 60)),
+            timeout_seconds=delivery.timeout_seconds,
         )
 
     def _gone(self, subscription: Subscription) -> None:

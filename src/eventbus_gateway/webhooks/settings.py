@@ -64,10 +64,8 @@ class WebhookSettings(Section):
     """Name of this system in the handshake with receivers, ``WebHook-Request-Origin``; no handshake when empty."""
     connect_timeout_seconds: float = Field(5.0, ge=0.1, le=60)
     """How long looking up a receiver's address, connecting and TLS may take together."""
-    default_timeout_seconds: float = Field(15.0, ge=0.5, le=300)
-    """How long an attempt may take, from the look-up to the end of the answer, when its subscription does not say."""
-    max_timeout_seconds: float = Field(60.0, ge=0.5, le=300)
-    """Longest time for an attempt that a subscription may ask for."""
+    max_timeout_seconds: float = Field(120.0, ge=0.5, le=300)
+    """Longest time for an attempt, from the look-up to the end of the answer, whatever its subscription asks for."""
     max_answer_bytes: int = Field(65_536, ge=0, le=1_048_576)
     """Bytes of an answer's body that are read so that the connection can be used again; a longer one ends it."""
     connections_per_endpoint: int = Field(64, ge=1, le=1_024)

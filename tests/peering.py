@@ -23,6 +23,7 @@ from eventbus_gateway.auth.policy import Policy
 from eventbus_gateway.auth.principal import Anonymous
 from eventbus_gateway.errors import GatewayError, NotOwner
 from eventbus_gateway.subscriptions.calls import Ask, PartitionStatus, Settling, ShardCalls, ShardStatus
+from eventbus_gateway.subscriptions.hand import EndpointStatus
 from eventbus_gateway.subscriptions.leased import Outcome
 from eventbus_gateway.subscriptions.leases import Counts
 from eventbus_gateway.subscriptions.peers import Peers
@@ -41,6 +42,7 @@ STATUS = ShardStatus(
         PartitionStatus("visits", 2, 0, 0, 0, None),
     ),
     "positions_unavailable",
+    EndpointStatus("open", 3, 12.5, 1_700_000_060_000, 503, None, 1_700_000_000_000),
 )
 
 

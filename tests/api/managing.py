@@ -17,10 +17,12 @@ from eventbus_gateway.api.own import Own
 from eventbus_gateway.api.routes import Router
 from eventbus_gateway.api.settings import ReadSettings
 from eventbus_gateway.api.subscriptions import Subscriptions
-from eventbus_gateway.api.table import subscription_routes
+from eventbus_gateway.api.table import subscription_routes, webhook_routes
+from eventbus_gateway.api.webhooks import Webhooks
 from eventbus_gateway.auth.policy import policy
 from eventbus_gateway.auth.principal import authenticator
 from eventbus_gateway.auth.settings import ApiKeySettings, AuthSettings, GrantSettings
+from eventbus_gateway.errors import GatewayError, InvalidSubscription
 from eventbus_gateway.kafka.consumed import Consumed, Headers
 from eventbus_gateway.kafka.reader import KafkaReader
 from eventbus_gateway.kafka.records import Stored
@@ -31,8 +33,10 @@ from eventbus_gateway.subscriptions.outgoing import Codecs, Form, Outgoing
 from eventbus_gateway.subscriptions.resource import Subscription
 from eventbus_gateway.subscriptions.settings import SubscriptionSettings
 from eventbus_gateway.subscriptions.terms import Term
+from eventbus_gateway.subscriptions.vault import Vault
 from eventbus_gateway.subscriptions.window import Event
 from eventbus_gateway.telemetry import Metrics
+from eventbus_gateway.webhooks.outbound import Attempted
 
 NOON = 1_700_000_000_000
 """Milliseconds since the epoch."""
@@ -86,6 +90,11 @@ class Office:
         self._codecs = codecs
         self._ids = itertools.count()
         self._outgoings: dict[str, Outgoing] = {}
+        self.answer = Attempted(204, None, None, 0.0123)
+        """What receivers say to tests."""
+        self.pinged: list[tuple[Subscription, str]] = []
+        self.tried: list[list[bytes] | GatewayError] = [[]]
+        """The attempts of each shard."""
         self.grant(_GRANTS)
 
     def grant(self, grants: Mapping[str, str]) -> None:
@@ -94,9 +103,10 @@ class Office:
         allowed = policy(auth)
         store, settings = self.parts.store, self.parts.settings
         own = Own(store, allowed)
-        resource = Subscriptions(store, own, self.parts.lifecycle, settings)
+        resource = Subscriptions(store, own, self.parts.lifecycle, settings, self._check_url)
         dead_letters = DeadLetters(own, self.parts.places, self._reader, self._outgoing_of, self._read)
-        router = Router(subscription_routes(resource, dead_letters))
+        webhooks = Webhooks(own, self.parts.lifecycle, self, self._ping, lambda: f"event-{next(self._ids)}")
+        router = Router([*subscription_routes(resource, dead_letters), *webhook_routes(webhooks)])
         self._gateway = Gateway(router, authenticator(auth), allowed, Metrics())
 
     async def call(
@@ -124,6 +134,10 @@ class Office:
         assert kept is not None
         return kept.subscription
 
+    async def attempts(self, subscription: Subscription, limit: int) -> list[list[bytes] | GatewayError]:
+        """See ``Routing.attempts``."""
+        return [each if isinstance(each, GatewayError) else each[:limit] for each in self.tried]
+
     async def bury(
         self, subscription: Subscription, *values: bytes, topic: str = "test.buried", reason: str = "no bed"
     ) -> None:
@@ -140,6 +154,14 @@ class Office:
         outcomes = await self.parts.sink.send(subscription.dead_letter_topic, records)
         assert all(isinstance(outcome, Stored) for outcome in outcomes), outcomes
 
+    async def _ping(self, subscription: Subscription, event_id: str) -> Attempted:
+        self.pinged.append((subscription, event_id))
+        return self.answer
+
+    def _check_url(self, url: str) -> None:
+        if "inside" in url:
+            raise InvalidSubscription("expected a URL outside")
+
     def _outgoing_of(self, topic: str) -> Outgoing:
         is_avro = topic.endswith(".avro")
         form = Form(topic, is_avro, False, "/test", "test", self._codecs)
@@ -154,9 +176,10 @@ async def office(
     settings: SubscriptionSettings | None = None,
     read: ReadSettings | None = None,
     codecs: Codecs | None = None,
+    vault: Vault | None = None,
 ) -> AsyncIterator[Office]:
     """The routes of a replica without shards, for the length of a block."""
-    async with living(bootstrap, table, settings=settings) as parts:
+    async with living(bootstrap, table, settings=settings, vault=vault) as parts:
         kafka = KafkaSettings(bootstrap_servers=bootstrap)
         reader = KafkaReader(kafka, parts.positions, lambda: True, max_readers=4, idle_seconds=60)
         try:

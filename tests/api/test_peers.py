@@ -93,6 +93,7 @@ def test_probes_need_no_secret() -> None:
 BAD_BODIES = {
     "receive": [b"", b"[]", b'{"max_events":1}', b'{"max_events":0,"max_bytes":1,"lease_seconds":null}'],
     "ready": [b"{", b'{"seconds":"1"}', b"{}"],
+    "attempts": [b"{}", b'{"limit":"1"}', b"7"],
     "settle": [
         b"{}",
         b'{"verb":"eat","tokens":[],"seconds":0,"reason":""}',

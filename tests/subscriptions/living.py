@@ -25,6 +25,7 @@ from eventbus_gateway.subscriptions.retired import RetiredGroups
 from eventbus_gateway.subscriptions.settings import SubscriptionSettings
 from eventbus_gateway.subscriptions.spec import Spec
 from eventbus_gateway.subscriptions.store import SubscriptionStore
+from eventbus_gateway.subscriptions.vault import Vault
 
 NOON = 1_700_000_000.0
 """Seconds since the epoch."""
@@ -61,6 +62,7 @@ async def living(
     settings: SubscriptionSettings | None = None,
     retire_seconds: float = 600.0,
     now: Callable[[], float] = lambda: NOON,
+    vault: Vault | None = None,
 ) -> AsyncIterator[Living]:
     """A replica without shards.
 
@@ -70,6 +72,7 @@ async def living(
         settings: of subscriptions.
         retire_seconds: how long groups are kept that are not used any more.
         now: seconds since the epoch.
+        vault: seals secrets.
     """
     settings = settings or SubscriptionSettings()
     kafka = KafkaSettings(bootstrap_servers=bootstrap, socket_timeout_seconds=2, reconnect_backoff_max_seconds=0.2)
@@ -81,7 +84,7 @@ async def living(
         places = Places(positions, cluster, settings.group_prefix)
         topics = InternalTopics(administration, PATIENCE)
         retired = RetiredGroups(places, retire_seconds)
-        store = SubscriptionStore(own.table, settings)
+        store = SubscriptionStore(own.table, settings, vault)
         lifecycle = Lifecycle(store, places, DeadLetterTopics(topics, settings), retired, now)
         try:
             yield Living(lifecycle, store, own.table, positions, places, topics, cluster, own.sink, retired, settings)

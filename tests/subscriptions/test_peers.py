@@ -6,6 +6,7 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
+import orjson
 import pytest
 from tests.broker import free_port
 from tests.peering import (
@@ -28,7 +29,9 @@ from eventbus_gateway.errors import (
     RegistryUnavailable,
     ShuttingDown,
 )
+from eventbus_gateway.subscriptions import peer_wire
 from eventbus_gateway.subscriptions.calls import Ask, Settling, ShardCalls, Verb
+from eventbus_gateway.subscriptions.hand import EndpointStatus
 from eventbus_gateway.subscriptions.leased import Outcome
 from eventbus_gateway.subscriptions.peers import Peers
 from eventbus_gateway.subscriptions.settings import SubscriptionSettings
@@ -87,6 +90,27 @@ def test_the_status_comes_with_everything_that_it_has() -> None:
             assert await remote.status() == STATUS
 
     asyncio.run(run())
+
+
+def test_attempts_come_as_the_very_bytes_that_their_owner_made() -> None:
+    async def run() -> None:
+        async with served() as (shelf, remote):
+            shelf.tried = [b'{"at":3}', b'{"at":2}', b'{"at":1}']
+            assert await remote.attempts(2) == shelf.tried[:2]
+            shelf.tried = []
+            assert await remote.attempts(2) == []
+
+    asyncio.run(run())
+
+
+def test_a_status_of_an_earlier_version_has_no_endpoint() -> None:
+    known = orjson.loads(peer_wire.status_to_bytes(STATUS))
+    del known["endpoint"]
+    assert peer_wire.status_from_bytes(orjson.dumps(known)) == STATUS._replace(endpoint=None)
+    strange = orjson.dumps({**known, "endpoint": {"state": "open", "in_flight": 1, "limit": 2.0, "mood": "bad"}})
+    assert peer_wire.status_from_bytes(strange).endpoint == EndpointStatus("open", 1, 2.0)
+    with pytest.raises(peer_wire.NotUnderstood):
+        peer_wire.status_from_bytes(orjson.dumps({**known, "endpoint": {"state": 1}}))
 
 
 def test_whoever_waits_hears_of_the_first_event() -> None:

@@ -66,6 +66,12 @@ def test_there_are_never_more_than_four_and_an_owner_hears_only_how_many() -> No
     assert all(set(each) == {"until"} for each in told)
 
 
+def test_a_rotation_ends_the_trouble_with_a_secret_that_cannot_be_had() -> None:
+    secrets = rotated((SigningSecret(),), START * 1_000, 60_000)
+    assert len(secrets) == 1
+    assert signer_of(secrets) is not None
+
+
 def test_nothing_signs_where_one_of_the_secrets_is_missing_or_none() -> None:
     broken = SigningSecret.model_construct(secret=SecretStr("whsec_short"), until=None)
     for secrets in ([], [SigningSecret()], [fresh(), SigningSecret(until=1)], [broken]):

@@ -35,7 +35,7 @@ def fresh() -> SigningSecret:
 
 
 def rotated(before: Sequence[SigningSecret], now: int, overlap: int) -> tuple[SigningSecret, ...]:
-    """A new secret in front of those that still sign for a while.
+    """A new secret in front of those that still sign for a while; one that cannot be had does not sign any more.
 
     Args:
         before: the present ones, the newest first.
@@ -46,7 +46,7 @@ def rotated(before: Sequence[SigningSecret], now: int, overlap: int) -> tuple[Si
     kept = [
         each.model_copy(update={"until": end if each.until is None else min(each.until, end)})
         for each in before
-        if each.until is None or each.until > now
+        if each.secret is not None and (each.until is None or each.until > now)
     ]
     return (fresh(), *(kept if overlap > 0 else ()))[:_MOST]
 

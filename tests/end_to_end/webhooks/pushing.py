@@ -107,10 +107,17 @@ def places_of(done: Mapping[int, Done]) -> set[Place]:
     return found
 
 
-def check_complete(hook: Hook, ids: Collection[str]) -> None:
-    """All events were taken, and nothing else came; signed, and in order."""
+def check_complete(hook: Hook, ids: Collection[str], *, single: bool = True) -> None:
+    """All events were taken, and nothing else came; signed, and in order.
+
+    Args:
+        hook: the receiver.
+        ids: what was published.
+        single: whether each event comes in a request of its own.
+    """
     assert set(hook.ids()) == set(ids)
     assert hook.deliveries().keys() == set(ids)
     unsigned = [arrival for arrival in hook.arrivals if arrival.signed_by != {"first"}]
     assert unsigned == []
     hook.check_order()
+    hook.check_messages(single=single)

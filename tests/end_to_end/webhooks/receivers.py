@@ -1,13 +1,15 @@
 """Receivers of webhooks: they keep books of what came and of what they answered, and misbehave as a test wants."""
 
 import asyncio
+import json
 import random
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from itertools import pairwise
 from types import TracebackType
-from typing import Literal, NamedTuple, Self
+from typing import Any, Literal, NamedTuple, Self
 
 import httptools
 from tests.end_to_end.process import PATIENCE
@@ -25,10 +27,11 @@ Place = tuple[int, int]
 
 
 class Arrival(NamedTuple):
-    """One request as it came.
+    """One event as it came.
 
     Args:
         moment: place in the order of everything that the books note.
+        request: number of the request; all events of a batch have the same.
         at: seconds on the monotonic clock.
         event: id of the event.
         message: ``webhook-id``.
@@ -40,6 +43,7 @@ class Arrival(NamedTuple):
     """
 
     moment: int
+    request: int
     at: float
     event: str
     message: str
@@ -55,7 +59,7 @@ class Arrival(NamedTuple):
 
 
 class Reply(NamedTuple):
-    """What a request is answered with.
+    """What a request is answered with; for a batch its first event decides.
 
     Args:
         status: of the answer.
@@ -165,56 +169,88 @@ class Hook:
         return f"{len(self.arrivals)} requests, {len(self.answers)} successes, {len(self._taken)} events"
 
     def check_order(self) -> None:
-        """No event of a key came before all earlier ones of its key were taken, and each kept its ``webhook-id``."""
+        """No event of a key came before all earlier ones of its key were taken, save behind them in one request."""
         first: dict[Place, Arrival] = {}
+        within: dict[tuple[int, Place], int] = {}
         for arrival in list(self.arrivals):
-            known = first.setdefault(arrival.place, arrival)
-            assert known.message == arrival.message, (known, arrival)
-        assert len({arrival.message for arrival in first.values()}) == len(first), "ids of messages are their own"
+            first.setdefault(arrival.place, arrival)
+            within[arrival.request, arrival.place] = arrival.moment
         lanes: dict[tuple[str, int], list[Arrival]] = defaultdict(list)
         for arrival in first.values():
             lanes[arrival.key, arrival.place[0]].append(arrival)
         taken = self.taken()
         for lane in lanes.values():
-            lane.sort(key=lambda arrival: arrival.place[1])
-            for number, arrival in enumerate(lane[1:]):
-                before = lane[number]
-                assert taken.get(before.place, arrival.moment) < arrival.moment, (before, arrival)
+            for before, arrival in pairwise(sorted(lane, key=lambda arrival: arrival.place)):
+                never = arrival.moment
+                earlier = min(taken.get(before.place, never), within.get((arrival.request, before.place), never))
+                assert earlier < arrival.moment, (before, arrival)
+
+    def check_messages(self, *, single: bool = True) -> None:
+        """A ``webhook-id`` always stands for the same events.
+
+        Args:
+            single: whether each event has a request, and so an id, of its own.
+        """
+        requests: dict[int, list[Arrival]] = defaultdict(list)
+        for arrival in list(self.arrivals):
+            requests[arrival.request].append(arrival)
+        contents: dict[str, list[Place]] = {}
+        for arrivals in requests.values():
+            places = [arrival.place for arrival in arrivals]
+            assert contents.setdefault(arrivals[0].message, places) == places, arrivals
+        if single:
+            assert len(contents) == len({arrival.place for arrival in self.arrivals}), "ids do not change"
 
     # What the receiver notes.
 
-    def came(self, headers: Mapping[str, str], body: bytes) -> tuple[Arrival, Reply]:
+    def came(self, headers: Mapping[str, str], body: bytes) -> tuple[list[Arrival], Reply]:
         """Note a request, and find its answer."""
-        event = headers.get("ce-id", "")
-        signed_by = [name for name, each in self.secrets.items() if each.verify(headers, body) is Verdict.VALID]
-        place = int(headers.get("ce-partition", "-1")), int(headers.get("ce-offset", "-1"))
-        message, key, earlier = headers["webhook-id"], headers.get("ce-partitionkey", ""), self._came[event]
-        self._came[event] += 1
-        arrival = Arrival(
-            self._next_moment(),
-            time.monotonic(),
-            event,
-            message,
-            key,
-            place,
-            earlier,
-            frozenset(signed_by),
-            headers,
+        signed_by = frozenset(
+            name for name, each in self.secrets.items() if each.verify(headers, body) is Verdict.VALID
         )
-        self.under_way[arrival.moment] = arrival
-        self.arrivals.append(arrival)
-        return arrival, self.manner(arrival)
+        number, at = self._next_moment(), time.monotonic()
+        arrivals = []
+        for event in _events(headers, body):
+            name, place = event.get("id", ""), (int(event.get("partition", -1)), int(event.get("offset", -1)))
+            arrival = Arrival(
+                self._next_moment(),
+                number,
+                at,
+                name,
+                headers["webhook-id"],
+                event.get("partitionkey", ""),
+                place,
+                self._came[name],
+                signed_by,
+                headers,
+            )
+            self._came[name] += 1
+            self.under_way[arrival.moment] = arrival
+            arrivals.append(arrival)
+        self.arrivals += arrivals
+        return arrivals, self.manner(arrivals[0])
 
-    def answering(self, arrival: Arrival, reply: Reply) -> None:
+    def answering(self, arrivals: Sequence[Arrival], reply: Reply) -> None:
         """Note what is about to be answered: before anybody can know it."""
-        self.under_way.pop(arrival.moment, None)
-        if reply.is_success:
+        self.gone(arrivals)
+        for arrival in arrivals if reply.is_success else ():
             self._taken.setdefault(arrival.place, self._next_moment())
             self.answers.append((time.monotonic(), arrival))
 
-    def gone(self, arrival: Arrival) -> None:
+    def gone(self, arrivals: Sequence[Arrival]) -> None:
         """Note that nobody waits for an answer any more."""
-        self.under_way.pop(arrival.moment, None)
+        for arrival in arrivals:
+            self.under_way.pop(arrival.moment, None)
+
+
+def _events(headers: Mapping[str, str], body: bytes) -> list[Mapping[str, Any]]:
+    """The attributes of the events in a request (CloudEvents 1.0.2 over HTTP)."""
+    media = headers.get("content-type", "")
+    if media == "application/cloudevents-batch+json":
+        return list(json.loads(body))
+    if media == "application/cloudevents+json":
+        return [json.loads(body)]
+    return [{name.removeprefix("ce-"): value for name, value in headers.items() if name.startswith("ce-")}]
 
 
 class Receiver:
@@ -292,7 +328,7 @@ class _Talk(asyncio.Protocol):
         self._headers: dict[str, str] = {}
         self._body = b""
         self._timer: asyncio.TimerHandle | None = None
-        self._waiting: tuple[Hook, Arrival] | None = None
+        self._waiting: tuple[Hook, list[Arrival]] | None = None
         self._left = memoryview(b"")
         self._may_write = True
 
@@ -306,8 +342,8 @@ class _Talk(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
         if self._waiting is not None:
-            hook, arrival = self._waiting
-            hook.gone(arrival)
+            hook, arrivals = self._waiting
+            hook.gone(arrivals)
 
     def pause_writing(self) -> None:
         self._may_write = False
@@ -337,20 +373,20 @@ class _Talk(asyncio.Protocol):
     def on_message_complete(self) -> None:
         headers, body, self._headers, self._body = self._headers, self._body, {}, b""
         hook = self._receiver.hooks[self._path]
-        arrival, reply = hook.came(headers, body)
-        self._waiting = hook, arrival
+        arrivals, reply = hook.came(headers, body)
+        self._waiting = hook, arrivals
         if reply.end == "never":
             return
         if reply.after:
-            self._timer = self._loop.call_later(reply.after, self._answer, hook, arrival, reply)
+            self._timer = self._loop.call_later(reply.after, self._answer, hook, arrivals, reply)
         else:
-            self._answer(hook, arrival, reply)
+            self._answer(hook, arrivals, reply)
 
-    def _answer(self, hook: Hook, arrival: Arrival, reply: Reply) -> None:
+    def _answer(self, hook: Hook, arrivals: Sequence[Arrival], reply: Reply) -> None:
         self._timer = self._waiting = None
         if self._transport.is_closing():
             return
-        hook.answering(arrival, reply)
+        hook.answering(arrivals, reply)
         if reply.end == "reset":
             self.reset()
             return

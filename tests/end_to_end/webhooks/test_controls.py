@@ -154,6 +154,7 @@ def test_while_a_secret_is_rotated_receivers_with_the_old_and_with_the_new_one_b
             hook.trust("third", last["signingSecret"])
             await publish_until_signed_by(one, hook, {"third"})
             hook.check_order()
+            hook.check_messages()
             assert {arrival.headers["authorization"] for arrival in hook.arrivals} == {f"Bearer {TOKEN}"}
 
             secrets = [one.about["signingSecret"], answer["signingSecret"], last["signingSecret"], TOKEN]

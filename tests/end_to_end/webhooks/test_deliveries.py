@@ -48,3 +48,22 @@ def test_all_events_arrive_in_the_order_of_their_keys_at_a_receiver_that_fails_a
             assert len(again) > EVENTS / 20, "much was tried again"
 
     asyncio.run(scenario())
+
+
+def test_batches_keep_the_order_of_keys_too_at_a_receiver_that_fails_at_random(
+    pair: Replicas, receiver: Receiver
+) -> None:
+    async def scenario() -> None:
+        hook = receiver.hook(manner)
+        bounds = {"maxEvents": 50, "maxBytes": 8_192, "waitSeconds": 0.1}
+        async with pushed(pair, hook, delivery={"timeoutSeconds": 1, "format": "batch", "batch": bounds}) as one:
+            async with watched(one, hook) as watch:
+                ids = await one.publish(EVENTS, keys=KEYS)
+                await hook.until_taken(EVENTS)
+            await caught_up(one)
+            check_complete(hook, ids, single=False)
+            assert watch.looks > 5
+            requests = {arrival.request for arrival in hook.arrivals}
+            assert len(requests) < EVENTS / 10, "events came together"
+
+    asyncio.run(scenario())

@@ -18,6 +18,7 @@ from eventbus_gateway.webhooks.rotating import RotatingSigner
 from eventbus_gateway.webhooks.signing import ID_HEADER, TIMESTAMP_HEADER
 
 _NAME_BYTES = 6
+_PLACES_BYTES = 12
 
 OutgoingOf = Callable[[str], Outgoing]
 """What makes events of a topic's records, by its name."""
@@ -96,16 +97,24 @@ class Requests:
         return addressed(message, message_id, self._subscription_id, delivery, signer, proof, int(self._now()))
 
     def message_id(self, leased: Sequence[Leased[Consumed]]) -> str:
-        """What stays the same over all attempts, whoever makes them: place of the first event, and their number.
+        """What stays the same over all attempts, whoever makes them: the place of the event, or of all of them.
 
-        The name of a topic may have dots, which an id may not.
+        A batch that is tried again can begin with the same event and have as many, and yet have other ones behind it.
+        A receiver that leaves out what it knows would never get those.
         """
-        origin = leased[0].origin
+        first = self._place(leased[0])
+        if len(leased) == 1:
+            return first
+        places = "\n".join([self._place(each) for each in leased])
+        return f"{first}-{blake2b(places.encode(), digest_size=_PLACES_BYTES).hexdigest()}"
+
+    def _place(self, leased: Leased[Consumed]) -> str:
+        origin = leased.origin
         topic = self._topics.get(origin.topic)
         if topic is None:
+            # The name may have dots, which an id may not.
             topic = self._topics[origin.topic] = blake2b(origin.topic.encode(), digest_size=_NAME_BYTES).hexdigest()
-        place = f"{self._subscription_id}-{topic}-{origin.partition}-{leased[0].event.offset}"
-        return place if len(leased) == 1 else f"{place}-{len(leased)}"
+        return f"{self._subscription_id}-{topic}-{origin.partition}-{leased.event.offset}"
 
 
 def addressed(

@@ -98,9 +98,16 @@ class Listening:
         self._process.stdin.flush()
 
     def report(self) -> dict[str, Any]:
-        """Wait for what it found."""
+        """Wait for what it found.
+
+        Raises:
+            RuntimeError: it ended without saying so.
+        """
         assert self._process.stdout is not None
-        answer: dict[str, Any] = json.loads(self._process.stdout.readline())
+        line = self._process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"what receives webhooks ended with {self._process.wait(_STOP_SECONDS)}")
+        answer: dict[str, Any] = json.loads(line)
         return answer
 
 

@@ -90,6 +90,13 @@ def test_a_receiver_is_a_process_of_its_own_that_is_told_what_to_expect_later() 
         assert receiving.Report(**receiver.report()).events == 1
 
 
+def test_a_receiver_that_ends_without_a_report_is_an_error() -> None:
+    with listening("loadtests.receiving") as receiver:
+        receiver.tell({"unknown": True})
+        with pytest.raises(RuntimeError, match="ended with 1"):
+            receiver.report()
+
+
 def test_events_that_are_numbered_say_so_in_their_heads() -> None:
     requests = numbered("visits", 3)
     assert [b"\r\nce-id: %d\r\n" % number in request for number, request in enumerate(requests)] == [True] * 3

@@ -13,8 +13,8 @@ from tests.subscriptions.living import run
 from eventbus_gateway.errors import OwnerUnavailable
 from eventbus_gateway.subscriptions.resource import Subscription, from_bytes, to_bytes
 from eventbus_gateway.subscriptions.vault import Vault
-from eventbus_gateway.webhooks.deliveries import SealedVault
 from eventbus_gateway.webhooks.outbound import Attempted
+from eventbus_gateway.webhooks.outlet import SealedVault
 from eventbus_gateway.webhooks.rotating import signer_of
 from eventbus_gateway.webhooks.sealing import Sealer
 

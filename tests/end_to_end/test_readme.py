@@ -2,12 +2,14 @@
 
 import json
 import re
+import shlex
 import shutil
 import sys
 from collections.abc import Iterator
 
 import pytest
-from tests.end_to_end.process import ROOT, DevProcess, Welcome
+from tests.broker import free_port
+from tests.end_to_end.process import CLI, ROOT, Child, DevProcess, Welcome
 from tests.end_to_end.test_dev import shell
 
 README = (ROOT / "README.md").read_text()
@@ -34,6 +36,15 @@ def typed(command: str, welcome: Welcome) -> str:
     return shell(command.replace(".venv/bin/python", sys.executable))
 
 
+def received(command: str, count: int) -> list[str]:
+    """What a receiver prints, once that are so many lines."""
+    program, *arguments = shlex.split(command)
+    assert program == ".venv/bin/eventbus"
+    with Child([*CLI, *arguments]) as receiver:
+        receiver.until(lambda: receiver.out.count("\n") >= count, "the events")
+        return receiver.out.splitlines()
+
+
 def shown_answer() -> tuple[str, set[str]]:
     """Status line and members of the answer that the README shows."""
     found = re.search(r"^(HTTP/1\.1 .*?)\n.*?^(\{.*\})$", README, re.DOTALL | re.MULTILINE)
@@ -43,7 +54,7 @@ def shown_answer() -> tuple[str, set[str]]:
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 def test_the_first_steps_do_what_the_readme_says(welcome: Welcome) -> None:
-    start, one, broken, many, subscribe, receive, back = commands()
+    start, one, broken, many, subscribe, receive, push, listen, back = commands()
     assert start == START
 
     status, members = shown_answer()
@@ -74,6 +85,12 @@ def test_the_first_steps_do_what_the_readme_says(welcome: Welcome) -> None:
     body = json.dumps({"ackTokens": [event["ackToken"]]})
     acked = shell(f"curl -s {url} -H 'content-type: application/json' -d '{body}'")
     assert json.loads(acked) == {"succeeded": 1, "failed": []}
+
+    port = str(free_port())
+    secret = json.loads(typed(push.replace("9000", port), welcome))["signingSecret"]
+    pushed = received(listen.replace("9000", port).replace("whsec_…", secret), 101)
+    assert pushed[0].split()[-1] == str(receipt["id"])
+    assert len(set(pushed)) == 101
 
     lines = typed(back, welcome).splitlines()
     assert len(lines) == 101

@@ -85,7 +85,7 @@ def test_the_defaults_are_those_of_the_code() -> None:
         assert said == {None: "none"}.get(
             value, f"{value:g}" if isinstance(value, float) and value < 1e6 else str(value)
         )
-    named = set(defaults) - {"type", "handshake", "batch", "retry"}
+    named = set(defaults) - {"type", "batch", "retry"}
     named |= {f"batch.{each}" for each in defaults["batch"]} | {f"retry.{each}" for each in defaults["retry"]}
     assert set(told) | {"url"} == named
 

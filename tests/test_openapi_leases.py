@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.api.pulling import PATH, Desk, ask, receive, tokens
+from tests.api.pulling import NOW, PATH, Desk, ask, receive, tokens
 from tests.serving import served
 
 from eventbus_gateway.errors import KafkaUnavailable
+from eventbus_gateway.subscriptions.hand import EndpointStatus
 from eventbus_gateway.subscriptions.settings import SubscriptionSettings
 
 DOCUMENT: dict[str, Any] = yaml.safe_load((Path(__file__).parent.parent / "openapi" / "openapi.yaml").read_text())
@@ -74,6 +75,7 @@ def test_the_examples_of_answers_are_complete() -> None:
 def test_answers_are_what_the_contract_says(desk: Desk) -> None:
     desk.reset(parallelism=2)
     desk.put(1, 2)
+    desk.shards[0].endpoint = EndpointStatus("open", 3, 12.5, NOW, 503, None, NOW)
     desk.shards[0].told["a", 0] = {"lost_from": 1, "lost_until": 2, "trouble": "topic_unreadable"}
     (event,) = receive(desk.gateway, maxEvents=1)
     leased = SCHEMAS["LeasedEvent"]["allOf"][1]

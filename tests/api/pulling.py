@@ -17,6 +17,7 @@ from eventbus_gateway.api.table import lease_routes
 from eventbus_gateway.errors import GatewayError, NotOwner, UnknownSubscription, UnknownTopic
 from eventbus_gateway.kafka.partitions import Ends, Partition, Position
 from eventbus_gateway.subscriptions.calls import Ask, PartitionStatus, Settling, ShardCalls, ShardStatus, Verb
+from eventbus_gateway.subscriptions.hand import EndpointStatus
 from eventbus_gateway.subscriptions.leased import Outcome
 from eventbus_gateway.subscriptions.leases import Leases
 from eventbus_gateway.subscriptions.resource import Subscription, created, with_pause
@@ -51,6 +52,7 @@ class MemoryShard:
         self.asked: list[Ask] = []
         self.settled: list[Settling] = []
         self.tried: list[bytes] = []
+        self.endpoint: EndpointStatus | None = None
         self.trouble: GatewayError | None = None
         self.told: dict[Partition, dict[str, Any]] = {}
         self.waiting = 0
@@ -126,7 +128,7 @@ class MemoryShard:
             PartitionStatus(*progress, **self.told.get((progress.topic, progress.partition), {}))
             for progress in self.supply.progress()
         ]
-        return ShardStatus(self.leases.counts(), tuple(partitions), None)
+        return ShardStatus(self.leases.counts(), tuple(partitions), None, self.endpoint)
 
     async def attempts(self, limit: int) -> list[bytes]:
         self._check()

@@ -9,6 +9,7 @@ from tests.serving import Served, served
 
 from eventbus_gateway.errors import KafkaUnavailable, PositionsUnavailable, TopicUnreadable, UnknownTopic
 from eventbus_gateway.kafka.partitions import Position
+from eventbus_gateway.subscriptions.hand import EndpointStatus
 from eventbus_gateway.subscriptions.resource import with_redrive
 
 NOTHING = {"ready": 0, "leased": 0, "delayed": 0, "blocked": 0, "deadLetters": 0}
@@ -97,6 +98,23 @@ def test_an_end_that_was_looked_up_before_the_last_ack_makes_no_lag_below_zero(d
     settle(gateway, "ack", tokens(receive(gateway)))
     desk.ends = {("a", 0): 0}
     assert status(gateway)["lag"] == 0
+
+
+def test_the_endpoint_of_a_webhook_is_told_by_each_shard_that_has_one(desk: Desk, gateway: Served) -> None:
+    assert "endpoint" not in status(gateway)["shards"][0]
+    desk.shard.endpoint = EndpointStatus("open", 3, 12.5, 1_767_225_660_000, 503, None, 1_767_225_600_000)
+    assert status(gateway)["shards"][0]["endpoint"] == {
+        "state": "open",
+        "inFlight": 3,
+        "limit": 12.5,
+        "nextProbeAt": "2026-01-01T00:01:00.000Z",
+        "lastStatus": 503,
+        "lastError": None,
+        "lastSuccessAt": "2026-01-01T00:00:00.000Z",
+    }
+    desk.shard.endpoint = EndpointStatus("closed", 0, 1.0)
+    told = status(gateway)["shards"][0]["endpoint"]
+    assert (told["nextProbeAt"], told["lastStatus"], told["lastSuccessAt"]) == (None, None, None)
 
 
 def test_a_paused_subscription_says_so(desk: Desk, gateway: Served) -> None:

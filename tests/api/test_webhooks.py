@@ -10,7 +10,11 @@ from tests.broker import Broker
 from tests.conftest import TopicFactory
 from tests.subscriptions.living import run
 
-from eventbus_gateway.errors import OwnerUnavailable
+from eventbus_gateway.api.http import Request
+from eventbus_gateway.api.own import Own
+from eventbus_gateway.auth.policy import Policy
+from eventbus_gateway.auth.principal import Principal
+from eventbus_gateway.errors import InvalidParameter, OwnerUnavailable
 from eventbus_gateway.subscriptions.resource import Subscription, from_bytes, to_bytes
 from eventbus_gateway.subscriptions.vault import Vault
 from eventbus_gateway.webhooks.outbound import Attempted
@@ -279,3 +283,21 @@ def test_a_subscription_whose_secrets_cannot_be_opened_can_be_seen_mended_and_de
 
     play(before)
     play(after, SealedVault(Sealer([OTHER_KEY])))
+
+
+def test_nobody_can_pull_the_events_of_a_webhook(play: Play, name: str) -> None:
+    async def scenario(own: Office) -> None:
+        await own.put("board", name, delivery=WEBHOOK)
+        await own.put("pulled", name)
+        found = Own(own.parts.store, Policy(None))
+        caller = Principal("clinic")
+        for wanted in ("board", "pulled"):
+            request = Request("POST", f"/v1/subscriptions/{wanted}/receive", b"", {}, b"", "r")
+            request.params["name"], request.principal = wanted, caller
+            if wanted == "pulled":
+                assert (await found.pulled(request)).name == "pulled"
+            else:
+                with pytest.raises(InvalidParameter, match="sent to its webhook"):
+                    await found.pulled(request)
+
+    play(scenario)

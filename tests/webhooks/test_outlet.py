@@ -133,8 +133,7 @@ def test_a_receiver_that_is_gone_is_told_until_that_is_stored() -> None:
         one = record(0)
         supply.offer("notes", 0, [Event(0, one.timestamp, None, 1, one)], 0, 1)
         async with delivering(disable) as made:
-            clock = asyncio.get_running_loop().time
-            hand = Hand(Leases(supply), lambda: True, clock, lambda: None, lambda what, number: None)
+            hand = Hand(Leases(supply), lambda: True, lambda: None, lambda what, number: None)
             dispatcher = made.push(webhook(url=other.url()), hand)
             dispatcher.look()
             await stored.wait()

@@ -225,7 +225,17 @@ def test_a_redrive_says_how_many_dead_letters_come_back(play: Play, name: str) -
         done = await own.call("POST", "/redriven/redrive")
         assert (done.status, done.document) == (202, {"deadLetters": 2})
         shown = await own.call("GET", "/redriven")
-        assert (shown.etag, shown.document["lastRedrive"]) == (done.etag, {"at": "2023-11-14T22:13:20.000Z"})
+        assert (shown.etag, shown.document["lastRedrive"]) == (
+            done.etag,
+            {"at": "2023-11-14T22:13:20.000Z", "filter": None},
+        )
+        chosen = await own.call("POST", "/redriven/redrive", {"filter": {"type": ["x"]}})
+        assert (chosen.status, chosen.document) == (202, {"deadLetters": 2})
+        shown = await own.call("GET", "/redriven")
+        assert shown.document["lastRedrive"]["filter"] == {"type": ["x"]}
+        wrong = await own.call("POST", "/redriven/redrive", {"filter": {"type": "x"}, "all": True})
+        assert (wrong.status, wrong.document["code"]) == (422, "invalid_subscription")
+        assert {fault["pointer"] for fault in wrong.document["errors"]} == {"/filter/type", "/all"}
 
     play(scenario)
 

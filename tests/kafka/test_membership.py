@@ -88,7 +88,10 @@ class Worker:
         """Wait until something that changes with the slots holds; says when it did."""
         while not condition():
             self.changed.clear()
-            await asyncio.wait_for(self.changed.wait(), PATIENCE)
+            try:
+                await asyncio.wait_for(self.changed.wait(), PATIENCE)
+            except TimeoutError:
+                raise AssertionError(f"waited in vain; it owns {sorted(self.owned)} after {self.log}") from None
         return uptime()
 
     def kinds(self) -> list[str]:

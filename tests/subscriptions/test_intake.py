@@ -10,7 +10,7 @@ import pytest
 from eventbus_gateway.errors import CorruptRecord, RegistryUnavailable, SchemaMissing, TopicUnreadable
 from eventbus_gateway.kafka.consumed import NO_HEADERS, Consumed, Headers
 from eventbus_gateway.subscriptions.intake import Intake
-from eventbus_gateway.subscriptions.leased import Order
+from eventbus_gateway.subscriptions.leased import Leased, Order
 from eventbus_gateway.subscriptions.letters import LetterTopic
 from eventbus_gateway.subscriptions.matchings import Matchings
 from eventbus_gateway.subscriptions.outgoing import Form, Opened, Outgoing
@@ -84,6 +84,7 @@ class Bench:
         form = Form("visits", True, False, "/s", None, self.registry)
         outgoing = Outgoing(form)
         self.restarts: list[tuple[str, int, int]] = []
+        self.kept: list[Leased[Consumed]] = []
         compiled = compile_filter(pattern) if pattern is not None else None
         self.intake = Intake(
             self.supply,
@@ -92,6 +93,7 @@ class Bench:
             LetterTopic(LETTERS, "team.care", frozenset({"visits"})),
             lambda: None,
             lambda *place: self.restarts.append(place),
+            self.kept.extend,
         )
         self.resumed = Resumed()
         self.intake.source = self.resumed
@@ -113,12 +115,14 @@ def record(offset: int, data: Any = None, schema: int = 1, topic: str = "visits"
     return Consumed(topic, 0, offset, 1_700_000_000_000, b"k", value, NO_HEADERS)
 
 
-def dead(offset: int, subscription: bytes = b"team.care", origin: bytes = b"visits") -> Consumed:
+def dead(
+    offset: int, number: int | None = None, subscription: bytes = b"team.care", origin: bytes = b"visits"
+) -> Consumed:
     headers: list[tuple[str, bytes | None]] = [
         ("eventbus-subscription", subscription),
         ("eventbus-origin-topic", origin),
     ]
-    return record(offset, topic=LETTERS)._replace(headers=Headers.of(headers))
+    return record(offset, {"n": number}, topic=LETTERS)._replace(headers=Headers.of(headers))
 
 
 def records(start: int, stop: int) -> Sequence[Consumed]:
@@ -200,7 +204,7 @@ def test_dead_letters_are_taken_up_to_what_was_asked_for() -> None:
         letters = [dead(offset) for offset in range(4)]
         assert not bench.intake.take(LETTERS, 0, letters, 4)
         assert bench.offsets() == []
-        bench.intake.allow_letters({0: 2})
+        bench.intake.allow_letters({0: 2}, None)
         assert not bench.intake.take(LETTERS, 0, letters, 4)
         assert bench.offsets() == [0, 1]
         assert bench.supply.position(LETTERS, 0) == 2
@@ -212,11 +216,44 @@ def test_only_dead_letters_of_the_subscription_and_of_what_it_reads_come_back() 
     async def go() -> None:
         bench = Bench()
         bench.supply.add(LETTERS, 0, 0, None)
-        bench.intake.allow_letters({0: 4})
+        bench.intake.allow_letters({0: 4}, None)
         foreign = [dead(0, subscription=b"other.care"), dead(1, origin=b"payroll"), record(2, topic=LETTERS), dead(3)]
         assert bench.intake.take(LETTERS, 0, foreign, 4)
         assert bench.offsets() == [3]
         assert bench.supply.position(LETTERS, 0) == 4
+
+    asyncio.run(go())
+
+
+def test_dead_letters_that_a_redrive_does_not_want_are_held_and_not_handed_out() -> None:
+    async def go() -> None:
+        bench = Bench()
+        bench.registry.is_loaded = True
+        bench.supply.add(LETTERS, 0, 0, None)
+        bench.intake.allow_letters({0: 4}, compile_filter({"data": {"n": [1, 3]}}))
+        letters = [dead(offset, offset) for offset in range(4)]
+        assert bench.intake.take(LETTERS, 0, letters, 4)
+        assert bench.offsets() == [1, 3]
+        assert [(each.event.offset, each.event.payload) for each in bench.kept] == [
+            (0, letters[0]),
+            (2, letters[2]),
+        ]
+        assert bench.supply.partitions[1, 0].window.watermark == 0
+
+    asyncio.run(go())
+
+
+def test_a_redrive_waits_for_the_schema_that_its_filter_needs() -> None:
+    async def go() -> None:
+        bench = Bench()
+        bench.registry.may_answer.set()
+        bench.supply.add(LETTERS, 0, 0, None)
+        bench.intake.allow_letters({0: 2}, compile_filter({"data": {"n": [1]}}))
+        letters = [dead(offset, offset) for offset in range(2)]
+        assert not bench.intake.take(LETTERS, 0, letters, 2)
+        assert await bench.resumed.places.get() == (LETTERS, 0, 0)
+        assert bench.intake.take(LETTERS, 0, letters, 2)
+        assert (bench.offsets(), [each.event.offset for each in bench.kept]) == ([1], [0])
 
     asyncio.run(go())
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from tests.broker import Broker
 from tests.conftest import TopicFactory
+from tests.kafka.support import read_log
 from tests.subscriptions.serving import (
     Ground,
     acked,
@@ -310,6 +311,42 @@ def test_dead_letters_that_are_redriven_come_as_the_events_that_they_were(
         # The next state knows what was redriven.
         following = await opened(below.shard(with_redrive(care, {0: 2}, 2)))
         assert not await following.ready(0.2)
+
+    run(broker, scenario)
+
+
+def test_a_redrive_by_filter_leaves_the_others_among_the_dead_letters_as_they_were(
+    broker: Broker, topic: TopicFactory
+) -> None:
+    name = topic(1)
+    publish(broker.bootstrap, name, counted(0, 4), key="k")
+    care = subscription(name, name=f"{name}-care")
+    broker.create_topic(care.dead_letter_topic)
+    letters = (care.dead_letter_topic, 0)
+
+    async def scenario(below: Ground) -> None:
+        shard = await opened(below.shard(care))
+        events = await received(shard, 4)
+        await shard.settle(Settling(Verb.REJECT, references(events), reason="not yet"))
+        await eventually(lambda: below.counts.get("dead_lettered") == 4)
+        before = read_log(broker.bootstrap, care.dead_letter_topic)
+        await shard.update(with_redrive(care, {0: 4}, 1, {"data": {"n": [1, 2]}}))
+        back = await received(shard, 2)
+        assert [event["data"]["n"] for event in back] == [1, 2]
+        await acked(shard, back)
+        await eventually(lambda: below.counts.get("dead_lettered") == 6)
+        assert not await shard.ready(0.05)
+        await shard.close()
+        log = read_log(broker.bootstrap, care.dead_letter_topic)
+        again = [(each.key, each.value, each.headers) for each in log[4:]]
+        assert again == [(each.key, each.value, each.headers) for each in (before[0], before[3])]
+        # What stayed comes back with a later redrive, and what came back does not come again.
+        following = await opened(below.shard(with_redrive(care, {0: 6}, 2)))
+        rest = await received(following, 2)
+        assert [event["data"]["n"] for event in rest] == [0, 3]
+        await acked(following, rest)
+        await following.close()
+        assert (await below.ends(letters))[letters].high == 6
 
     run(broker, scenario)
 

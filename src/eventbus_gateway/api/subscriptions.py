@@ -12,7 +12,7 @@ from eventbus_gateway.api.own import Own
 from eventbus_gateway.api.preconditions import etag, precondition
 from eventbus_gateway.api.query import parameters
 from eventbus_gateway.errors import InvalidCursor, InvalidParameter, UnknownSubscription
-from eventbus_gateway.subscriptions.control import parse_seek
+from eventbus_gateway.subscriptions.control import parse_redrive, parse_seek
 from eventbus_gateway.subscriptions.lifecycle import Lifecycle, Put
 from eventbus_gateway.subscriptions.names import is_name
 from eventbus_gateway.subscriptions.patterns import compile_filter
@@ -167,9 +167,11 @@ class Subscriptions:
         no_parameters(request)
         condition = precondition(request)
         subscription = await self._own.readable(request)
-        done = await self._lifecycle.redrive(subscription.owner, subscription.name, condition)
-        body = orjson.dumps({"deadLetters": done.dead_letters})
-        return Answer(202, body, JSON, ((b"etag", etag(done.kept.version)),))
+        body = json_body(request, self._settings.max_subscription_bytes) if request.body else {}
+        wanted = parse_redrive(body, compile_filter)
+        done = await self._lifecycle.redrive(subscription.owner, subscription.name, condition, wanted)
+        told = orjson.dumps({"deadLetters": done.dead_letters})
+        return Answer(202, told, JSON, ((b"etag", etag(done.kept.version)),))
 
     async def _pause(self, request: Request, paused: bool) -> Answer:
         no_parameters(request)

@@ -1,11 +1,12 @@
 """What is done with a subscription beside changing what it is: pause, seek, redrive."""
 
 import re
+from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 
-from eventbus_gateway.subscriptions.bodies import Body, expected, parsed
+from eventbus_gateway.subscriptions.bodies import Body, expected, faults_below, parsed
 from eventbus_gateway.subscriptions.spec import PlaceInTime
 
 _MAX_OFFSET = 2**63 - 1
@@ -69,9 +70,11 @@ class Redrive(Body):
 
     Args:
         until: offset by partition of the dead letter topic, exclusive.
+        filter: event pattern; what it does not match stays among the dead letters. All come back when empty.
         requested_at: milliseconds since the epoch.
     """
 
+    filter: dict[str, Any] | None = None
     until: dict[Annotated[str, AfterValidator(_partition)], Offset]
     requested_at: int
 
@@ -96,6 +99,34 @@ class Control(Body):
     group: str | None = Field(None, pattern=r"^[0-9a-f]{16}$")
     sought: Sought | None = None
     redrive: Redrive | None = None
+
+
+class RedriveBody(Body):
+    """What an owner wants back.
+
+    Args:
+        filter: event pattern; all dead letters when empty.
+    """
+
+    filter: dict[str, Any] | None = None
+
+
+def parse_redrive(document: Any, check_filter: Callable[[Any], object]) -> dict[str, Any] | None:
+    """The event pattern of a caller's redrive, None for all dead letters.
+
+    Args:
+        document: parsed JSON.
+        check_filter: raises an EventError for what is no filter.
+
+    Raises:
+        InvalidSubscription: with every fault.
+    """
+
+    def filter_faults() -> list[Any]:
+        chosen = document.get("filter") if isinstance(document, dict) else None
+        return faults_below("/filter", check_filter, chosen) if isinstance(chosen, dict) else []
+
+    return parsed(RedriveBody, document, None, filter_faults).filter
 
 
 def parse_seek(document: Any, topics: frozenset[str]) -> SeekTarget:

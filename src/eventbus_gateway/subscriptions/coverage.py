@@ -8,6 +8,7 @@ from eventbus_gateway.kafka.partitions import Partition, Position
 from eventbus_gateway.subscriptions.intake import Intake
 from eventbus_gateway.subscriptions.means import Means, OpenFeed
 from eventbus_gateway.subscriptions.names import shard_of
+from eventbus_gateway.subscriptions.patterns import Pattern, compile_filter
 from eventbus_gateway.subscriptions.resource import Subscription
 from eventbus_gateway.subscriptions.supply import Supply
 
@@ -57,7 +58,7 @@ class Coverage:
         Raises:
             GatewayError: they, or what was committed, cannot be found out now; may be called again.
         """
-        self._intake.allow_letters(self._letters_until())
+        self._intake.allow_letters(self._letters_until(), self._redriven())
         places = await self._missing()
         if places or self._feed is None:
             await self._add(places)
@@ -72,7 +73,7 @@ class Coverage:
         until = self._letters_until()
         known = [partition for partition in until if self._supply.has(self._letters, partition)]
         further = [partition for partition in known if until[partition] > self._intake.letters_until(partition)]
-        self._intake.allow_letters(until)
+        self._intake.allow_letters(until, self._redriven())
         if not self.is_open or self._feed is None:
             return
         for partition in further:
@@ -143,6 +144,11 @@ class Coverage:
         else:
             self._feed.add(positions)
         self._added()
+
+    def _redriven(self) -> Pattern | None:
+        """What a redrive wants back of the dead letters, None for all."""
+        redrive = self._subscription.control.redrive
+        return None if redrive is None or redrive.filter is None else compile_filter(redrive.filter)
 
     def _letters_until(self) -> dict[int, int]:
         """Up to where dead letters are redriven, by partition of their topic."""

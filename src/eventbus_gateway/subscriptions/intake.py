@@ -7,8 +7,10 @@ from typing import NamedTuple, Protocol
 from eventbus_gateway.errors import GatewayError
 from eventbus_gateway.kafka.consumed import Consumed
 from eventbus_gateway.kafka.partitions import Partition
+from eventbus_gateway.subscriptions.leased import Leased
 from eventbus_gateway.subscriptions.letters import LetterTopic
 from eventbus_gateway.subscriptions.outgoing import Opened, Outgoing, SchemaNeeded
+from eventbus_gateway.subscriptions.patterns import Pattern
 from eventbus_gateway.subscriptions.supply import Supply
 from eventbus_gateway.subscriptions.window import Event
 
@@ -52,6 +54,7 @@ class Intake:
         letters: where dead letters are: events that matched before.
         progressed: told whenever something was taken in.
         restart: told when a topic begins anew below what was read already: topic, partition, its earliest offset.
+        keep: given the dead letters that a redrive does not want.
     """
 
     def __init__(
@@ -62,7 +65,10 @@ class Intake:
         letters: LetterTopic,
         progressed: Callable[[], None],
         restart: Callable[[str, int, int], None],
+        keep: Callable[[Sequence[Leased[Consumed]]], None],
     ) -> None:
+        self._keep = keep
+        self._redriven: Pattern | None = None
         self._supply = supply
         self._wanted = wanted
         self._outgoing_of = outgoing_of
@@ -81,9 +87,15 @@ class Intake:
         self.troubles: dict[Partition, GatewayError] = {}
         """Why partitions cannot be read, or their records not be looked at, now."""
 
-    def allow_letters(self, until: Mapping[int, int]) -> None:
-        """Take dead letters in up to these offsets, by partition."""
+    def allow_letters(self, until: Mapping[int, int], wanted: Pattern | None) -> None:
+        """Take dead letters in.
+
+        Args:
+            until: up to these offsets, by partition.
+            wanted: those that match; None for all.
+        """
         self._letters_until.update(until)
+        self._redriven = wanted
 
     def letters_until(self, partition: int) -> int:
         """The first dead letter of a partition that is none of ours yet."""
@@ -95,8 +107,11 @@ class Intake:
         start = self._supply.position(topic, partition)
         is_letters = topic == self._letters.name
         end = min(next_offset, max(start, self.letters_until(partition))) if is_letters else next_offset
-        events, seen = self._events(place, records, end)
-        position = self._supply.offer(topic, partition, events, start, seen)
+        if is_letters:
+            position, seen = self._letters_taken(place, records, start, end)
+        else:
+            events, seen = self._events(place, records, end)
+            position = self._supply.offer(topic, partition, events, start, seen)
         self._progressed()
         if seen < end:
             return False  # a schema is being fetched
@@ -141,9 +156,6 @@ class Intake:
 
     def _events(self, place: Partition, records: Sequence[Consumed], end: int) -> tuple[list[Event[Consumed]], int]:
         """The wanted events below an offset, and how far was looked."""
-        if place[0] == self._letters.name:
-            found = [(record, self._letters.redriven(record)) for record in records if record.offset < end]
-            return [_event(record, event) for record, event in found if event is not None], end
         if self._wanted is None:
             return [_event(record, record) for record in records], end
         outgoing = self._outgoing_of(place[0])
@@ -159,11 +171,34 @@ class Intake:
                 return events, record.offset
         return events, end
 
+    def _letters_taken(self, place: Partition, records: Sequence[Consumed], start: int, end: int) -> tuple[int, int]:
+        """Take dead letters in: the position from which to read on, and how far was looked."""
+        events: list[Event[Consumed]] = []
+        kept: set[int] = set()
+        for record in records:
+            event = self._letters.redriven(record) if record.offset < end else None
+            if event is None:
+                continue
+            opened = self._opened(place, self._outgoing_of(event.topic), event)
+            try:
+                comes_back = self._redriven is None or opened.matches(self._redriven)
+            except SchemaNeeded as needed:
+                self._prepared[place] = opened
+                self._fetch(place, opened, needed)
+                end = record.offset
+                break
+            events.append(_event(record, event if comes_back else record))
+            if not comes_back:
+                kept.add(record.offset)
+        position, aside = self._supply.offer_some(*place, events, start, end, kept)
+        self._keep(aside)
+        return position, end
+
     def _opened(self, place: Partition, outgoing: Outgoing, record: Consumed) -> Opened:
         prepared = self._prepared.get(place)
         if prepared is not None:
             del self._prepared[place]
-            if prepared.record.offset == record.offset:
+            if prepared.record == record:
                 return prepared
         return outgoing.open(record)
 

@@ -99,10 +99,14 @@ _LEASED = Standing.LEASED
 
 
 class Cause(Enum):
-    """Why an event is not handed out any more."""
+    """Why an event is not handed out any more.
+
+    ``KEPT``: it is a dead letter that a redrive did not want, and stays one.
+    """
 
     MAX_DELIVERIES = "max_deliveries"
     REJECTED = "rejected"
+    KEPT = "kept"
 
 
 class DeadLetter(NamedTuple, Generic[P]):

@@ -1,6 +1,6 @@
 """Leases of the events of one shard: who has which event for how long, and what becomes of it."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Generic, NamedTuple
 
 from eventbus_gateway.subscriptions.dead_letters import DeadLetters
@@ -168,6 +168,11 @@ class Leases(Generic[P]):
 
         return self._each(references, reject)
 
+    def keep(self, letters: Iterable[Leased[P]]) -> None:
+        """Have dead letters stored once more that a redrive did not want; see ``Supply.offer_some``."""
+        for leased in letters:
+            self._dead.add(leased, Cause.KEPT)
+
     def due_dead_letters(self, now: float, count: int) -> list[DeadLetter[P]]:
         """Events to be stored among the dead letters; each comes once until ``dead_letter_failed``."""
         self.advance(now)
@@ -216,13 +221,7 @@ class Leases(Generic[P]):
 
     def counts(self) -> Counts:
         """How many unacked events there are; looks at each that was handed out."""
-        sources = self.supply.partitions.values()
-        standings = [leased.standing for source in sources for leased in source.leases.values()]
-        ready = sum(source.ready for source in sources)
-        leased, delayed = standings.count(_LEASED), standings.count(_DELAYED)
-        held = sum(len(source.window.held) for source in sources)
-        blocked = held - ready - leased - delayed - len(self._dead)
-        return Counts(ready, leased, delayed, blocked, len(self._dead))
+        return _counted(self.supply.partitions.values(), len(self._dead))
 
     def _own(self, shard: int, acquisition: int, topic: int, partition: int) -> Partition[P] | None:
         """The partition that references name, where they are of this state."""
@@ -283,6 +282,14 @@ class Leases(Generic[P]):
     def _too_late(self, leased: Leased[P]) -> Outcome:
         rejected = leased.standing is _DEAD and self._dead.is_rejected(leased)
         return Outcome.SETTLED if rejected else Outcome.EXPIRED
+
+
+def _counted(sources: Collection[Partition[P]], dead: int) -> Counts:
+    standings = [leased.standing for source in sources for leased in source.leases.values()]
+    ready = sum(source.ready for source in sources)
+    leased, delayed = standings.count(_LEASED), standings.count(_DELAYED)
+    held = sum(len(source.window.held) for source in sources)
+    return Counts(ready, leased, delayed, held - ready - leased - delayed - dead, dead)
 
 
 def _enter(term: Term[Leased[P]], leased: Leased[P]) -> None:

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from eventbus_gateway.kafka.consumed import Consumed, Headers
 from eventbus_gateway.kafka.records import Record
-from eventbus_gateway.subscriptions.leased import DeadLetter
+from eventbus_gateway.subscriptions.leased import Cause, DeadLetter
 
 PREFIX = "eventbus-"
 """What the names of all headers that a dead letter adds begin with."""
@@ -74,6 +74,9 @@ def letter(dead: DeadLetter[Consumed], subscription: str, now: int) -> Record:
         now: milliseconds since the epoch.
     """
     event = dead.leased.event.payload
+    if dead.cause is Cause.KEPT:
+        headers = [(name, value) for name, value in event.headers.pairs() if value is not None]
+        return Record(event.key, event.value or b"", headers)
     headers = [(name, value) for name, value in event.headers.pairs() if value is not None]
     added = {
         _TOPIC: event.topic,

@@ -10,7 +10,7 @@ forgets it after ``offsets.retention.minutes``.
 import contextlib
 import time
 from collections.abc import Callable, Collection, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from eventbus_gateway.errors import (
     Fault,
@@ -59,7 +59,7 @@ class Redriven(NamedTuple):
 
     Args:
         kept: the subscription as it is now.
-        dead_letters: how many come back.
+        dead_letters: how many come back, or are held against the filter.
     """
 
     kept: Kept
@@ -211,12 +211,15 @@ class Lifecycle:
 
         return await self._latest.change(owner, name, precondition, attempt)
 
-    async def redrive(self, owner: str, name: str, precondition: Precondition = anyhow) -> Redriven:
+    async def redrive(
+        self, owner: str, name: str, precondition: Precondition = anyhow, wanted: dict[str, Any] | None = None
+    ) -> Redriven:
         """Make the dead letters that there are events of the subscription again.
 
         Args:
             owner: name of its principal.
             name: its name.
+            wanted: event pattern; what it does not match stays among the dead letters. None for all.
             precondition: what must hold for the version that there is.
         """
 
@@ -227,7 +230,7 @@ class Lifecycle:
             if left.high <= left.low:
                 return Redriven(kept, 0)
             until = {DEAD_LETTER_PARTITION: left.high}
-            after = with_redrive(kept.subscription, until, self._milliseconds())
+            after = with_redrive(kept.subscription, until, self._milliseconds(), wanted)
             return Redriven(await self._store.put(after, kept.version), left.high - left.low)
 
         return await self._latest.change(owner, name, precondition, attempt)

@@ -11,7 +11,7 @@ from eventbus_gateway.subscriptions.leased import Leased, Order, Origin, Standin
 from eventbus_gateway.subscriptions.terms import Term
 from eventbus_gateway.subscriptions.window import Event, P, Window
 
-_READY, _BLOCKED = Standing.READY, Standing.BLOCKED
+_READY, _BLOCKED, _DEAD = Standing.READY, Standing.BLOCKED, Standing.DEAD
 
 
 class Partition(Generic[P]):
@@ -93,6 +93,12 @@ class Partition(Generic[P]):
                 return most
         return count
 
+    def set_aside(self, event: Event[P]) -> Leased[P]:
+        """Hold an event that is not to be handed out, and give what stands for it."""
+        leased = self.leases[event.offset] = Leased(self.origin, event, 0, Term(0.0))
+        leased.term, leased.standing = None, _DEAD
+        return leased
+
     def put_back(self, leased: Leased[P]) -> None:
         """Make an event ready once more, as soon as it is the first of its lane."""
         if self._keys is not None and not self._keys.is_first(leased.event):
@@ -116,7 +122,9 @@ class Partition(Generic[P]):
             return
         # One after the other: what follows an event may be acked in the same call, and is still leased until then.
         for offset in offsets:
-            first = keys.acked(leases.pop(offset).event)
+            leased = leases.pop(offset)
+            # What was never to be handed out is in no lane.
+            first = keys.acked(leased.event) if leased.delivery_count else None
             if first is not None:
                 self._pass(first)
 

@@ -149,16 +149,19 @@ def with_seek(subscription: Subscription, target: SeekTarget, now: int) -> Subsc
     return _changed(subscription, now, control=control)
 
 
-def with_redrive(subscription: Subscription, until: Mapping[int, int], now: int) -> Subscription:
+def with_redrive(
+    subscription: Subscription, until: Mapping[int, int], now: int, wanted: dict[str, Any] | None = None
+) -> Subscription:
     """The same subscription with one more redrive.
 
     Args:
         subscription: the subscription.
         until: offset by partition of its dead letter topic, exclusive.
         now: milliseconds since the epoch.
+        wanted: event pattern of what comes back; None for all.
     """
     bounds = {str(partition): offset for partition, offset in until.items()}
-    redrive = Redrive.model_construct(until=bounds, requested_at=now)
+    redrive = Redrive.model_construct(until=bounds, filter=wanted, requested_at=now)
     return _changed(subscription, now, control=subscription.control.model_copy(update={"redrive": redrive}))
 
 
@@ -216,7 +219,7 @@ def shown(subscription: Subscription, group_prefix: str) -> dict[str, Any]:
         "paused": control.paused,
         "pauseReason": control.reason,
         "lastSeek": sought and {"to": sought.to, "at": timestamp(sought.requested_at)},
-        "lastRedrive": redrive and {"at": timestamp(redrive.requested_at)},
+        "lastRedrive": redrive and {"at": timestamp(redrive.requested_at), "filter": redrive.filter},
         "deadLetterTopic": subscription.dead_letter_topic,
         "consumerGroup": subscription.group(group_prefix),
         "createdAt": timestamp(subscription.created_at),

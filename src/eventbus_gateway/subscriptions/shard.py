@@ -68,7 +68,13 @@ class Shard:
         self._leases = Leases(self._supply, spec.delivery.max_deliveries)
         letter_topic = LetterTopic(letters, subscription.full_name, frozenset(spec.topics))
         self._intake = Intake(
-            self._supply, self._wanted(), means.outgoing_of, letter_topic, self._progressed, self._begin_anew
+            self._supply,
+            self._wanted(),
+            means.outgoing_of,
+            letter_topic,
+            self._progressed,
+            self._begin_anew,
+            self._leases.keep,
         )
         destination = Destination(letters, subscription.full_name, means.sink, means.create_letters)
         self._storing = Storing(self._leases, destination, holds, means.clock, self._stored)

@@ -1,7 +1,7 @@
 """The events of one shard that were read and are not acked, and the turns in which its partitions hand them out."""
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from typing import Generic, NamedTuple
 
 from eventbus_gateway.subscriptions.leased import Leased, Order, Origin
@@ -94,6 +94,25 @@ class Supply(Generic[P]):
             source.add(taken)
             self._line_up(source)
         return source.window.position
+
+    def offer_some(
+        self, topic: str, partition: int, events: Sequence[Event[P]], start: int, end: int, kept: Container[int]
+    ) -> tuple[int, list[Leased[P]]]:
+        """The same where some of the events are not to be handed out.
+
+        Args:
+            topic, partition, events, start, end: see ``offer``.
+            kept: offsets of those events.
+
+        Returns:
+            What ``offer`` returns, and what stands for those of them that there was room for.
+        """
+        source = self._source(topic, partition)
+        taken = self.windows.take(source.window, events, start, end)
+        source.add([event for event in taken if event.offset not in kept])
+        aside = [source.set_aside(event) for event in taken if event.offset in kept]
+        self._line_up(source)
+        return source.window.position, aside
 
     def skip(self, topic: str, partition: int, start: int, end: int) -> int:
         """Take note of a stretch without matching events, or of one that retention has deleted; see ``offer``."""

@@ -141,6 +141,26 @@ def test_a_receiver_that_is_gone_gets_nothing_more_and_loses_nothing() -> None:
     assert shard.start(1e6) == [[0]]
 
 
+@pytest.mark.parametrize("fields", [{}, {"format": "batch", "batch": {"waitSeconds": 0}}])
+def test_a_probe_has_an_event_that_was_tried_least_so_that_one_that_always_fails_holds_nobody_else(
+    fields: dict[str, Any],
+) -> None:
+    retry = {"firstBackoffSeconds": 0.1, "maxBackoffSeconds": 0.1}
+    shard = Shard(BreakerSettings(failures_in_a_row=2), retry=retry, **fields)
+    shard.offer(b"k")
+    for now in (0.0, 1.0):
+        assert shard.start(now) == [[0]]
+        shard.deliveries.end(shard.started[0], now, EPOCH, BROKEN)
+    shard.offer(b"l", b"l", b"m")
+    assert shard.start(3.0) == []
+    assert shard.start(4.0) == [[1]]
+    assert shard.leases.counts().leased == 1
+    shard.deliveries.end(shard.started[0], 4.0, EPOCH, OK)
+    [first, *_] = shard.start(4.0)
+    assert first[0] == 0
+    assert shard.started[0].events[0].delivery_count == 3, "those that were not chosen were not tried"
+
+
 def test_new_wishes_hold_for_what_starts_later() -> None:
     shard = Shard(maxInFlight=10, retry={"maxAttempts": 5})
     shard.warm()

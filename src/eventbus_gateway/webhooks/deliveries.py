@@ -18,6 +18,9 @@ from eventbus_gateway.webhooks.decisions import Decision, Disable, Done, GiveUp,
 from eventbus_gateway.webhooks.endpoint import Endpoint, Permit
 from eventbus_gateway.webhooks.pacing import PaceSettings
 
+_PROBE_CHOICE = 100
+"""Ready events among which a probe is chosen."""
+
 
 class Request(NamedTuple, Generic[P]):
     """One request under way; given back exactly once, by ``end`` or ``abandon``.
@@ -162,6 +165,8 @@ class Deliveries(Generic[P]):
         return self._filling.due_at(self._leases.supply.at_hand(most, most), now)
 
     def _taken(self, now: float) -> tuple[Leased[P], ...]:
+        if not self._endpoint.breaker.is_closed:
+            return self._probe(now)
         request = self._delivery.request
         most = request.max_events
         events = self._leases.receive(now, most, self._delivery.lease_seconds, request.max_bytes, most)
@@ -171,6 +176,17 @@ class Deliveries(Generic[P]):
             count = max(1, next(alone, count))
         self._leases.take_back(events[count:])
         return tuple(events[:count])
+
+    def _probe(self, now: float) -> tuple[Leased[P], ...]:
+        """An event that was tried least.
+
+        One that fails whatever happens, with the lowest offset, would be every probe and keep all others waiting.
+        """
+        most_bytes = self._delivery.request.max_bytes * _PROBE_CHOICE
+        events = self._leases.receive(now, _PROBE_CHOICE, self._delivery.lease_seconds, most_bytes)
+        chosen = min(events, key=lambda each: each.delivery_count, default=None)
+        self._leases.take_back(each for each in events if each is not chosen)
+        return () if chosen is None else (chosen,)
 
 
 def _reason(decision: GiveUp, outcome: Outcome) -> str:

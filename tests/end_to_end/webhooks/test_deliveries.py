@@ -3,9 +3,10 @@
 import asyncio
 
 import pytest
+from tests.end_to_end.subscriptions.consuming import pause
 from tests.end_to_end.subscriptions.replicas import Replicas
 from tests.end_to_end.webhooks.pushing import caught_up, check_complete, pushed, watched
-from tests.end_to_end.webhooks.receivers import Arrival, Receiver, Reply, now_and_then
+from tests.end_to_end.webhooks.receivers import OK, Arrival, Receiver, Reply, always, now_and_then
 
 pytestmark = pytest.mark.broker
 
@@ -65,5 +66,24 @@ def test_batches_keep_the_order_of_keys_too_at_a_receiver_that_fails_at_random(
             assert watch.looks > 5
             requests = {arrival.request for arrival in hook.arrivals}
             assert len(requests) < EVENTS / 4, "events came together"
+
+    asyncio.run(scenario())
+
+
+def test_an_event_that_always_fails_like_its_endpoint_does_not_keep_the_others_waiting(
+    pair: Replicas, receiver: Receiver
+) -> None:
+    async def scenario() -> None:
+        hook = receiver.hook(lambda arrival: Reply(500 if arrival.event.endswith("#0") else 200))
+        async with pushed(pair, hook, parallelism=1, partitions=1) as one:
+            await one.publish(1)
+            while (await one.status())["shards"][0]["endpoint"]["state"] != "open":
+                await pause()
+            await one.publish(20)
+            await hook.until_taken(20)
+            hook.manner = always(OK)
+            await hook.until_taken(21)
+            await caught_up(one)
+            check_complete(hook, one.published)
 
     asyncio.run(scenario())

@@ -33,7 +33,9 @@ def to(url: str, **fields: Any) -> dict[str, Any]:
 
 @contextlib.asynccontextmanager
 async def pushed(replicas: Replicas, hook: Hook, *, delivery: Any = None, **fields: Any) -> AsyncIterator[Subscribed]:
-    """A new topic and a subscription whose events go to a hook, until it is deleted at the end of the block.
+    """A new topic and a subscription whose events go to a hook.
+
+    At the end of the block it is deleted, and whatever else has a name that begins with its own.
 
     Args:
         replicas: who serves it.
@@ -44,7 +46,10 @@ async def pushed(replicas: Replicas, hook: Hook, *, delivery: Any = None, **fiel
     async with subscribed(replicas, delivery={**to(hook.url), **(delivery or {})}, **fields) as one:
         hook.trust("first", one.about["signingSecret"])
         yield one
-        await one.caller_of(*replicas.running).ok("DELETE", one.path)
+        caller = one.caller_of(*replicas.running)
+        mine = (await caller.ok("GET", "/subscriptions?limit=200"))["subscriptions"]
+        for name in [each["name"] for each in mine if each["name"].startswith(one.name)]:
+            await caller.ok("DELETE", f"/subscriptions/{name}")
 
 
 async def caught_up(one: Subscribed) -> Any:

@@ -18,68 +18,6 @@ BRISK = always(Reply(after=0.02))
 REFUSING = always(Reply(422))
 
 
-def lingering_for_some(arrival: Arrival) -> Reply:
-    """One key out of ten takes very long."""
-    return Reply(after=1.5) if arrival.key.endswith("7") else Reply(after=0.02)
-
-
-async def until_under_way(one: Subscribed, hook: Hook, shards: set[int]) -> None:
-    """Wait until requests of some shards have no answer yet."""
-
-    def under_way() -> bool:
-        waiting = list(hook.under_way.copy().values())
-        return len([arrival for arrival in waiting if one.shard(arrival.place[0]) in shards]) >= len(shards)
-
-    await hook.until(under_way, "requests to be under way")
-
-
-def check_repeated(one: Subscribed, hook: Hook, shards: set[int], done: dict[int, Done]) -> int:
-    """Nothing was taken twice but what the lost process had under way or not committed; how much that was."""
-    committed, first = places_of(done), set()
-    repeated = 0
-    for _, arrival in hook.answers:
-        if arrival.event in first:
-            repeated += 1
-            assert one.shard(arrival.place[0]) in shards, arrival
-            assert arrival.place not in committed, arrival
-        first.add(arrival.event)
-    return repeated
-
-
-def check_interrupted(hook: Hook, interrupted: list[Arrival]) -> None:
-    """What had no answer came again under the same id."""
-    deliveries = hook.deliveries()
-    for arrival in interrupted:
-        [_, again, *_] = deliveries[arrival.event][arrival.earlier :]
-        assert again.message == arrival.message
-
-
-def test_when_the_owner_is_killed_in_the_middle_another_goes_on_and_only_the_uncommitted_comes_again(
-    pair: Replicas, receiver: Receiver
-) -> None:
-    async def scenario() -> None:
-        hook = receiver.hook(lingering_for_some)
-        async with pushed(pair, hook) as one:
-            owner = pair.owner(one.id)
-            shards = pair.shards_of(owner, one.id, one.parallelism)
-            await one.publish(3_000)
-            await hook.until_taken(1_000)
-            await until_under_way(one, hook, shards)
-            done = await asyncio.to_thread(pair.done, one.group, one.topic)
-            interrupted = [each for each in hook.under_way.copy().values() if one.shard(each.place[0]) in shards]
-            owner.kill()
-            hook.manner = BRISK
-            async with watched(one, hook):
-                await one.publish(100, one.caller_of(*pair.running))
-                await hook.until_taken(3_100)
-                await caught_up(one)
-            check_complete(hook, one.published)
-            assert check_repeated(one, hook, shards, done) > 0, "it was killed in the middle"
-            check_interrupted(hook, interrupted)
-
-    asyncio.run(scenario())
-
-
 async def publish_when_possible(one: Subscribed, number: int) -> None:
     """Publish through an outage that may not be over for all processes."""
     deadline = time.monotonic() + PATIENCE
@@ -153,5 +91,67 @@ def test_a_receiver_that_was_down_for_longer_than_its_breaker_opens_gets_everyth
             assert (await endpoint(one))["state"] == "closed"
             check_complete(hook, one.published)
             assert sorted(hook.ids()) == sorted(one.published), "each was taken once"
+
+    asyncio.run(scenario())
+
+
+def lingering_for_some(arrival: Arrival) -> Reply:
+    """One key out of ten takes very long."""
+    return Reply(after=1.5) if arrival.key.endswith("7") else Reply(after=0.02)
+
+
+async def until_under_way(one: Subscribed, hook: Hook, shards: set[int]) -> None:
+    """Wait until requests of some shards have no answer yet."""
+
+    def under_way() -> bool:
+        waiting = list(hook.under_way.copy().values())
+        return len([arrival for arrival in waiting if one.shard(arrival.place[0]) in shards]) >= len(shards)
+
+    await hook.until(under_way, "requests to be under way")
+
+
+def check_repeated(one: Subscribed, hook: Hook, shards: set[int], done: dict[int, Done]) -> int:
+    """Nothing was taken twice but what the lost process had under way or not committed; how much that was."""
+    committed, first = places_of(done), set()
+    repeated = 0
+    for _, arrival in hook.answers:
+        if arrival.event in first:
+            repeated += 1
+            assert one.shard(arrival.place[0]) in shards, arrival
+            assert arrival.place not in committed, arrival
+        first.add(arrival.event)
+    return repeated
+
+
+def check_interrupted(hook: Hook, interrupted: list[Arrival]) -> None:
+    """What had no answer came again under the same id."""
+    deliveries = hook.deliveries()
+    for arrival in interrupted:
+        [_, again, *_] = deliveries[arrival.event][arrival.earlier :]
+        assert again.message == arrival.message
+
+
+def test_when_the_owner_is_killed_in_the_middle_another_goes_on_and_only_the_uncommitted_comes_again(
+    pair: Replicas, receiver: Receiver
+) -> None:
+    async def scenario() -> None:
+        hook = receiver.hook(lingering_for_some)
+        async with pushed(pair, hook) as one:
+            owner = pair.owner(one.id)
+            shards = pair.shards_of(owner, one.id, one.parallelism)
+            await one.publish(3_000)
+            await hook.until_taken(1_000)
+            await until_under_way(one, hook, shards)
+            done = await asyncio.to_thread(pair.done, one.group, one.topic)
+            interrupted = [each for each in hook.under_way.copy().values() if one.shard(each.place[0]) in shards]
+            owner.kill()
+            hook.manner = BRISK
+            async with watched(one, hook):
+                await one.publish(100, one.caller_of(*pair.running))
+                await hook.until_taken(3_100)
+                await caught_up(one)
+            check_complete(hook, one.published)
+            assert check_repeated(one, hook, shards, done) > 0, "it was killed in the middle"
+            check_interrupted(hook, interrupted)
 
     asyncio.run(scenario())

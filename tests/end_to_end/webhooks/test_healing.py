@@ -155,3 +155,25 @@ def test_when_the_owner_is_killed_in_the_middle_another_goes_on_and_only_the_unc
             check_interrupted(hook, interrupted)
 
     asyncio.run(scenario())
+
+
+def test_an_owner_that_is_asked_to_end_waits_for_answers_so_that_nothing_comes_twice(
+    pair: Replicas, receiver: Receiver
+) -> None:
+    async def scenario() -> None:
+        hook = receiver.hook(lingering_for_some)
+        async with pushed(pair, hook) as one:
+            owner = pair.owner(one.id)
+            shards = pair.shards_of(owner, one.id, one.parallelism)
+            await one.publish(2_000)
+            await hook.until_taken(500)
+            await until_under_way(one, hook, shards)
+            owner.sigterm()
+            assert await asyncio.to_thread(owner.ended) == 0
+            hook.manner = BRISK
+            await hook.until_taken(2_000)
+            await caught_up(one)
+            check_complete(hook, one.published)
+            assert len(hook.arrivals) == 2_000
+
+    asyncio.run(scenario())

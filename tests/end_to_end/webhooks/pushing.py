@@ -12,7 +12,8 @@ from tests.end_to_end.process import PATIENCE
 from tests.end_to_end.subscriptions.consuming import pause
 from tests.end_to_end.subscriptions.replicas import Done, Replicas
 from tests.end_to_end.subscriptions.subscribing import Subscribed, subscribed
-from tests.end_to_end.webhooks.receivers import HOST, Hook, Place
+from tests.end_to_end.webhooks.manners import Place
+from tests.end_to_end.webhooks.receivers import HOST, Hook
 
 WEBHOOKS: Mapping[str, Any] = {
     "secret_keys": b64encode(Random("of these tests").randbytes(32)).decode(),

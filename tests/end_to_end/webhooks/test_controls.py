@@ -11,8 +11,9 @@ from tests.end_to_end.process import PATIENCE
 from tests.end_to_end.subscriptions.consuming import pause
 from tests.end_to_end.subscriptions.replicas import Replicas
 from tests.end_to_end.subscriptions.subscribing import Subscribed
+from tests.end_to_end.webhooks.manners import Arrival, Manner, Reply, always
 from tests.end_to_end.webhooks.pushing import SOON, caught_up, check_complete, places_of, pushed, to
-from tests.end_to_end.webhooks.receivers import Arrival, Hook, Manner, Receiver, Reply, always
+from tests.end_to_end.webhooks.receivers import Hook, Receiver
 from tests.kafka.support import LoggedRecord, read_log
 
 pytestmark = pytest.mark.broker

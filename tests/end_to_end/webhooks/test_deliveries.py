@@ -5,8 +5,9 @@ import asyncio
 import pytest
 from tests.end_to_end.subscriptions.consuming import pause
 from tests.end_to_end.subscriptions.replicas import Replicas
+from tests.end_to_end.webhooks.manners import OK, Arrival, Reply, always, now_and_then
 from tests.end_to_end.webhooks.pushing import caught_up, check_complete, pushed, watched
-from tests.end_to_end.webhooks.receivers import OK, Arrival, Receiver, Reply, always, now_and_then
+from tests.end_to_end.webhooks.receivers import Receiver
 
 pytestmark = pytest.mark.broker
 

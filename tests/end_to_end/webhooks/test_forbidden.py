@@ -6,8 +6,9 @@ import socket
 import pytest
 from tests.end_to_end.subscriptions.consuming import pause
 from tests.end_to_end.subscriptions.replicas import Replicas
+from tests.end_to_end.webhooks.manners import Reply, always
 from tests.end_to_end.webhooks.pushing import pushed, to
-from tests.end_to_end.webhooks.receivers import HOST, Receiver, Reply, always
+from tests.end_to_end.webhooks.receivers import HOST, Receiver
 
 pytestmark = pytest.mark.broker
 

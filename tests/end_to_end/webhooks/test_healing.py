@@ -9,8 +9,9 @@ from tests.end_to_end.process import PATIENCE, GatewayProcess
 from tests.end_to_end.subscriptions.consuming import pause
 from tests.end_to_end.subscriptions.replicas import Done, Replicas
 from tests.end_to_end.subscriptions.subscribing import Subscribed
+from tests.end_to_end.webhooks.manners import Arrival, Reply, always
 from tests.end_to_end.webhooks.pushing import caught_up, check_complete, places_of, pushed, watched
-from tests.end_to_end.webhooks.receivers import Arrival, Hook, Receiver, Reply, always
+from tests.end_to_end.webhooks.receivers import Hook, Receiver
 
 pytestmark = pytest.mark.broker
 

@@ -17,8 +17,9 @@ from tests.broker import free_port
 from tests.end_to_end.process import GatewayProcess
 from tests.end_to_end.subscriptions.replicas import Replicas
 from tests.end_to_end.subscriptions.subscribing import Subscribed
+from tests.end_to_end.webhooks.manners import Reply, always
 from tests.end_to_end.webhooks.pushing import pushed, to
-from tests.end_to_end.webhooks.receivers import HOST, Hook, Receiver, Reply, always
+from tests.end_to_end.webhooks.receivers import HOST, Hook, Receiver
 
 pytestmark = pytest.mark.broker
 

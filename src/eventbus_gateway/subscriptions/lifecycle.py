@@ -159,10 +159,10 @@ class Lifecycle:
         """
 
         async def attempt(kept: Kept) -> None:
-            present = kept.subscription
-            if (present.id, present.spec.delivery) == (subscription.id, subscription.spec.delivery):
-                after = with_pause(present, True, self._milliseconds(), reason)
-                if after is not present:
+            # Whatever its owner has done since may have been about this very receiver.
+            if kept.subscription == subscription:
+                after = with_pause(subscription, True, self._milliseconds(), reason)
+                if after is not subscription:
                     await self._store.put(after, kept.version)
 
         with contextlib.suppress(UnknownSubscription):

@@ -22,7 +22,7 @@ from eventbus_gateway.subscriptions.rendering import rendered
 from eventbus_gateway.subscriptions.resource import Subscription
 from eventbus_gateway.subscriptions.spec import Delivery
 from eventbus_gateway.subscriptions.storing import Destination, Storing
-from eventbus_gateway.subscriptions.supply import Supply
+from eventbus_gateway.subscriptions.supply import Progress, Supply
 from eventbus_gateway.subscriptions.timer import Timer
 from eventbus_gateway.subscriptions.waiters import Waiters
 from eventbus_gateway.subscriptions.windows import Bounds
@@ -169,18 +169,12 @@ class Shard:
     async def status(self) -> ShardStatus:
         """See ``ShardCalls``."""
         self._require_owned()
-        intake = self._intake
-        partitions = []
-        for progress in self._supply.progress():
-            lost = intake.losses.get((progress.topic, progress.partition))
-            start, end = lost if lost is not None else (None, None)
-            trouble = _code(intake.troubles.get((progress.topic, progress.partition)))
-            partitions.append(PartitionStatus(*progress, lost_from=start, lost_until=end, trouble=trouble))
+        partitions = tuple(_status(progress, self._intake) for progress in self._supply.progress())
         trouble = _code(self._committing.trouble or self._storing.trouble or self._coverage.trouble)
         push = self._push
         if push is None:
-            return ShardStatus(self._leases.counts(), tuple(partitions), trouble)
-        return ShardStatus(self._leases.counts(), tuple(partitions), trouble or push.trouble, push.status())
+            return ShardStatus(self._leases.counts(), partitions, trouble)
+        return ShardStatus(self._leases.counts(), partitions, trouble or push.trouble, push.status())
 
     async def attempts(self, limit: int) -> list[bytes]:
         """See ``ShardCalls``."""
@@ -285,6 +279,12 @@ class Shard:
         self._means.matchings.remove(self, self._subscription.spec.topics)
         self._timer.close()
         self._waiters.wake()
+
+
+def _status(progress: Progress, intake: Intake) -> PartitionStatus:
+    place = (progress.topic, progress.partition)
+    start, end = intake.losses.get(place, (None, None))
+    return PartitionStatus(*progress, lost_from=start, lost_until=end, trouble=_code(intake.troubles.get(place)))
 
 
 def _code(error: GatewayError | None) -> str | None:

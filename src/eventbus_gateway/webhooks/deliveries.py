@@ -18,6 +18,7 @@ from eventbus_gateway.webhooks.decisions import Decision, Disable, Done, GiveUp,
 from eventbus_gateway.webhooks.endpoint import Endpoint, Permit
 from eventbus_gateway.webhooks.pacing import PaceSettings
 
+_DONE = Done()
 _PROBE_CHOICE = 100
 """Ready events among which a probe is chosen."""
 
@@ -75,6 +76,8 @@ class Deliveries(Generic[P]):
     def start(self, now: float) -> list[Request[P]]:
         """Start all requests that may start now."""
         self._leases.advance(now)
+        if self._filling.max_events == 1 and self._endpoint.breaker.is_closed:
+            return self._singles(now)
         started: list[Request[P]] = []
         while not self.disabled and self._endpoint.allowance(now) > 0:
             at = self._filled_at(now)
@@ -121,6 +124,8 @@ class Deliveries(Generic[P]):
         Returns:
             What was decided on each event.
         """
+        if outcome.is_success:
+            return self._all_done(request, now, outcome)
         events, begun = request.events, request.permit.started_at
         policy, chance = self._policy, self._random()
         if len(events) > 1:
@@ -144,6 +149,26 @@ class Deliveries(Generic[P]):
         self._policy = Policy.of(delivery.retry)
         self._filling = Filling(delivery.request.max_events, delivery.request.wait_seconds)
 
+    def _singles(self, now: float) -> list[Request[P]]:
+        """Start all requests of one event each, leased in one go: it takes half the time of one by one."""
+        room = 0 if self.disabled else self._endpoint.allowance(now)
+        if not room:
+            return []
+        delivery, start = self._delivery, self._endpoint.start
+        leased = self._leases.receive(now, room, delivery.lease_seconds, delivery.request.max_bytes * room)
+        return [Request((each,), start(now)) for each in leased]
+
+    def _all_done(self, request: Request[P], now: float, outcome: Outcome) -> list[Decision]:
+        events = request.events
+        self._endpoint.end(request.permit, now, outcome)
+        references = [each.reference for each in events]
+        self._leases.ack(references)
+        if self.remembered:
+            places = [Place.of(reference) for reference in references]
+            self._ages.settled(places)
+            self._alone.difference_update(places)
+        return [_DONE] * len(events)
+
     def _settle(self, leased: Leased[P], decision: Decision, now: float, outcome: Outcome) -> None:
         reference = leased.reference
         if isinstance(decision, Retry):
@@ -162,6 +187,8 @@ class Deliveries(Generic[P]):
 
     def _filled_at(self, now: float) -> float | None:
         most = self._filling.max_events
+        if most == 1:
+            return now if self._leases.supply.has_ready() else None
         return self._filling.due_at(self._leases.supply.at_hand(most, most), now)
 
     def _taken(self, now: float) -> tuple[Leased[P], ...]:

@@ -17,6 +17,7 @@ from eventbus_gateway.errors import GatewayError, InternalError
 from eventbus_gateway.kafka.consumed import Consumed
 from eventbus_gateway.subscriptions.hand import EndpointStatus, Hand
 from eventbus_gateway.subscriptions.resource import Subscription
+from eventbus_gateway.subscriptions.timer import Timer
 from eventbus_gateway.subscriptions.webhook_spec import WebhookDelivery
 from eventbus_gateway.webhooks.attempts import RecentAttempts, Tried
 from eventbus_gateway.webhooks.breaker import BreakerSettings
@@ -37,7 +38,6 @@ _logger = logging.getLogger(__name__)
 
 _TROUBLE_SECONDS = 1.0
 """After something of the gateway's own kept events from being sent."""
-_LEAST_WAIT_SECONDS = 0.001
 _LAST_SECONDS = 3.0
 """How long the end waits for answers that are under way; what is left comes again from the next owner."""
 
@@ -116,7 +116,7 @@ class Dispatcher:
         self._requests = Requests(subscription.id, services.outgoing_of, services.now)
         self._attempts = RecentAttempts()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer = Timer(services.clock, self.look)
         self._looking = False
         self._settled = False
         self._closed = False
@@ -197,16 +197,16 @@ class Dispatcher:
         obstacle = self._obstacle()
         if obstacle is not None:
             self.trouble = obstacle
-            self._arm(self._consent.seek(self._delivery) if obstacle == _NO_CONSENT else None, now)
+            self._timer.set(self._consent.seek(self._delivery) if obstacle == _NO_CONSENT else None)
             return
         if self.trouble in _OBSTACLES:
             self.trouble = None
         if now < self._troubled_until:
-            self._arm(self._troubled_until, now)
+            self._timer.set(self._troubled_until)
             return
         for request in self._deliveries.start(now):
             self._begin(request)
-        self._arm(self._deliveries.next_at(now), now)
+        self._timer.set(self._deliveries.next_at(now))
 
     def _obstacle(self) -> str | None:
         """What has to be there before anything is sent, and is not."""
@@ -231,12 +231,6 @@ class Dispatcher:
         task = self._loop.create_task(self._attempt(request))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-    def _arm(self, at: float | None, now: float) -> None:
-        """Look again when time alone will have changed something; all else that changes something says so."""
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = None if at is None else self._loop.call_later(max(_LEAST_WAIT_SECONDS, at - now), self.look)
 
     # One request.
 
@@ -321,9 +315,7 @@ class Dispatcher:
     def _end(self) -> None:
         self._closed = True
         self._consent.close()
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._timer.close()
 
     def _cancel(self) -> None:
         for task in self._tasks:

@@ -36,7 +36,8 @@ class Pipe:
         """All that was written, once the writer is closed."""
         os.close(self.writer)
         self.writer = -1
-        self._thread.join(5)
+        self._thread.join(60)
+        assert not self._thread.is_alive(), "the pipe has no end"
         return bytes(self._found)
 
     def close(self) -> None:

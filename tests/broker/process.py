@@ -20,6 +20,7 @@ from typing import Any, Self
 
 from confluent_kafka import KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._listoffsets import OffsetSpec
 from confluent_kafka.cimpl import NewPartitions, NewTopic
 from tests.broker import distribution
 from tests.broker.watchdog import watchdog
@@ -297,9 +298,19 @@ def create_topic(admin: AdminClient, topic: NewTopic) -> None:
         found = admin.list_topics(topic=topic.topic, timeout=5).topics[topic.topic]
         if found.error is None and len(found.partitions) == topic.num_partitions:
             leaders = [partition.leader for partition in found.partitions.values()]
-            if all(leader >= 0 for leader in leaders):
+            if all(leader >= 0 for leader in leaders) and _answers(admin, topic):
                 return
     raise RuntimeError("the new topic has partitions without leader")
+
+
+def _answers(admin: AdminClient, topic: NewTopic) -> bool:
+    """Whether the leaders know themselves that they are: that comes a moment after everybody is told so."""
+    latest: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]  # the binding says no types here
+    places = {TopicPartition(topic.topic, number): latest for number in range(topic.num_partitions)}
+    asked = admin.list_offsets(places, request_timeout=5)
+    with contextlib.suppress(KafkaException):
+        return all(found.result(10).offset == 0 for found in asked.values())
+    return False
 
 
 def _write_storage(folder: Path, node: Node) -> None:

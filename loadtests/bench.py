@@ -68,7 +68,7 @@ def surroundings(folder: Path, bootstrap: str, environ: dict[str, str]) -> dict[
 
 @click.command()
 @click.option("--only", type=click.Choice(NAMES), multiple=True, help="Can be repeated.")
-@click.option("--seconds", type=click.FloatRange(0.5, 600), default=6.0, show_default=True, help="Of each interval.")
+@click.option("--seconds", type=click.FloatRange(0.5, 600), default=2.5, show_default=True, help="Of each interval.")
 @click.option("--hot-path", type=click.Choice(["protocol", "asgi"]), help="Of the gateway; its default if left out.")
 @click.option("--output", type=click.Path(dir_okay=False, path_type=Path), default=Path("build/bench.json"))
 def main(only: tuple[str, ...], seconds: float, hot_path: str | None, output: Path) -> None:

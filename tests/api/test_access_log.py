@@ -2,7 +2,6 @@
 
 import array
 import asyncio
-import contextlib
 import fcntl
 import os
 import termios
@@ -34,16 +33,27 @@ class Pipe:
 
     def everything(self) -> bytes:
         """All that was written, once the writer is closed."""
-        os.close(self.writer)
-        self.writer = -1
-        self._thread.join(60)
-        assert not self._thread.is_alive(), "the pipe has no end"
+        self._end_writing()
         return bytes(self._found)
 
+    def leave(self) -> None:
+        """Close the end that is read."""
+        reader, self.reader = self.reader, -1
+        os.close(reader)
+
     def close(self) -> None:
-        for descriptor in (self.writer, self.reader):
-            with contextlib.suppress(OSError):
-                os.close(descriptor)
+        self._end_writing()
+        if self.reader >= 0:
+            self.leave()
+
+    def _end_writing(self) -> None:
+        # Each end once: its number may be somebody else's by the second time. And nobody reads from a closed one.
+        if self.writer >= 0:
+            writer, self.writer = self.writer, -1
+            os.close(writer)
+        if self._thread.is_alive():
+            self._thread.join(60)
+            assert not self._thread.is_alive(), "the pipe has no end"
 
     def _read(self) -> None:
         while data := os.read(self.reader, 65_536):
@@ -162,7 +172,7 @@ def test_a_descriptor_that_does_not_block_loses_nothing(pipe: Pipe) -> None:
 
 
 def test_a_reader_that_has_gone_ends_nothing_and_its_lines_are_counted(pipe: Pipe) -> None:
-    os.close(pipe.reader)
+    pipe.leave()
     metrics = Metrics()
 
     async def serve() -> None:

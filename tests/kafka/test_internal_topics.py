@@ -1,12 +1,15 @@
 """Topics that the gateway needs: created where it may, named where it may not."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
+from confluent_kafka import KafkaException
 from confluent_kafka.admin._acl import AclBinding, AclOperation, AclPermissionType
 from confluent_kafka.admin._resource import ResourcePatternType, ResourceType
+from confluent_kafka.cimpl import NewTopic
 from tests.broker import Broker, free_port
 from tests.kafka.support import PATIENCE
 
@@ -140,6 +143,19 @@ def _deny_creating(broker: Broker) -> None:
     ]
     for answer in broker.admin.create_acls(rules).values():
         answer.result(PATIENCE)
+    # The rules are stored by now, and count a moment later.
+    deadline = time.monotonic() + PATIENCE
+    while _may_create(broker, "_forbidden"):
+        assert time.monotonic() < deadline
+
+
+def _may_create(broker: Broker, name: str) -> bool:
+    asked = broker.admin.create_topics([NewTopic(name, 1, 1)], validate_only=True)
+    try:
+        asked[name].result(PATIENCE)
+    except KafkaException:
+        return False
+    return True
 
 
 def test_an_unreachable_kafka_is_told_apart_from_missing_topics() -> None:

@@ -7,8 +7,6 @@
 
 import http.client
 import json
-import secrets
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,7 +17,7 @@ from loadtests import floor_consume, pull_load, waiting
 from loadtests.events import SCHEMAS, TOPIC
 from loadtests.histogram import Histogram
 from loadtests.load import Plan, rss_mib
-from loadtests.measuring import PARTITIONS, Failed, checked, gateway_config, shown
+from loadtests.measuring import PARTITIONS, Failed, checked, shown, subscribing_config
 from loadtests.processes import Served, call, gateway, load
 from loadtests.results import Interval, Result, result
 
@@ -59,24 +57,13 @@ class Consuming:
         self._broker.create_topic(name, PARTITIONS)
         ports = (free_port(), free_port())
         config = self._folder / f"{name}.toml"
-        config.write_text(self._config(name, ports, is_json=is_json))
+        config.write_text(subscribing_config(self._broker.bootstrap, ports, name, self._folder, is_json=is_json))
         with gateway(config, ports, self._environ, self._folder / f"{name}.log") as served:
             if name == "longpoll-latency":
                 intervals = [self._wait(served, name)]
             else:
                 intervals = list(self._pull(served, name, is_json=is_json))
             return result(name, intervals, rss_mib(served.pid))
-
-    def _config(self, topic: str, ports: tuple[int, int], *, is_json: bool) -> str:
-        schemas = self._folder / "schemas"
-        schemas.mkdir(exist_ok=True)
-        shutil.copy(SCHEMAS / f"{TOPIC}.avsc", schemas / f"{topic}.avsc")
-        stored = 'format = "json"' if is_json else ""
-        return f"""{gateway_config(self._broker.bootstrap, ports, topic, schemas)}{stored}
-[subscriptions]
-enabled = true
-peer_secret = "{secrets.token_hex(32)}"
-"""
 
     def _pull(self, served: Served, topic: str, *, is_json: bool) -> Iterator[Interval]:
         plan = Plan(served.port, served.pid, 8, topic, _PER_REQUEST, 48, 0.0, self._seconds)

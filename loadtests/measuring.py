@@ -1,6 +1,8 @@
 """One benchmark: a gateway in front of Kafka, measured in turns with its floor."""
 
 import json
+import secrets
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -193,6 +195,29 @@ folder = {json.dumps(str(schemas))}
 mode = "anonymous"
 [topics."{topic}"]
 key = "{KEY}"
+"""
+
+
+def subscribing_config(
+    bootstrap: str, ports: tuple[int, int], topic: str, folder: Path, *, is_json: bool = False
+) -> str:
+    """The same for a gateway with subscriptions and a topic of its own.
+
+    Args:
+        bootstrap: brokers.
+        ports: public and internal port.
+        topic: where events are published; it gets the schema of the events.
+        folder: where schemas are kept for the run.
+        is_json: whether the topic has JSON in place of Avro.
+    """
+    schemas = folder / "schemas"
+    schemas.mkdir(exist_ok=True)
+    shutil.copy(SCHEMAS / f"{TOPIC}.avsc", schemas / f"{topic}.avsc")
+    stored = 'format = "json"' if is_json else ""
+    return f"""{gateway_config(bootstrap, ports, topic, schemas)}{stored}
+[subscriptions]
+enabled = true
+peer_secret = "{secrets.token_hex(32)}"
 """
 
 

@@ -8,7 +8,6 @@
 
 import json
 import secrets
-import shutil
 from base64 import b64encode
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,7 +20,7 @@ from loadtests.consuming import request
 from loadtests.events import SCHEMAS, TOPIC
 from loadtests.histogram import Histogram
 from loadtests.load import Plan, cpu_seconds, rss_mib
-from loadtests.measuring import PARTITIONS, Failed, checked, gateway_config, shown
+from loadtests.measuring import PARTITIONS, Failed, checked, shown, subscribing_config
 from loadtests.processes import Served, call, gateway, listening, load
 from loadtests.results import Interval, Result, result
 
@@ -72,13 +71,7 @@ class Pushing:
             return result(name, intervals, rss_mib(served.pid))
 
     def _config(self, topic: str, ports: tuple[int, int]) -> str:
-        schemas = self._folder / "schemas"
-        schemas.mkdir(exist_ok=True)
-        shutil.copy(SCHEMAS / f"{TOPIC}.avsc", schemas / f"{topic}.avsc")
-        return f"""{gateway_config(self._broker.bootstrap, ports, topic, schemas)}
-[subscriptions]
-enabled = true
-peer_secret = "{secrets.token_hex(32)}"
+        return f"""{subscribing_config(self._broker.bootstrap, ports, topic, self._folder)}
 [webhooks]
 secret_keys = "{b64encode(secrets.token_bytes(32)).decode()}"
 allow_http = true

@@ -84,6 +84,18 @@ class Addresses(NamedTuple):
     internal: tuple[str, int]
 
 
+class Subscribing(NamedTuple):
+    """What a process has beside the rest when it serves subscriptions.
+
+    Args:
+        replica: its part among all that serve them.
+        outlet: delivers to their webhooks.
+    """
+
+    replica: Replica
+    outlet: Outlet
+
+
 def _log_addresses(addresses: Addresses) -> None:
     _logger.info("serving %s:%d, probes and metrics on %s:%d", *addresses.public, *addresses.internal)
 
@@ -138,21 +150,20 @@ class App:
         # Bound at once: ports that are taken are found out before anything else begins.
         callers = listen(http.host, http.port, reuse_port=http.reuse_port)
         probes = listen(http.internal_host, http.internal_port)
-        outlet = self._outlet
-        replica = None if outlet is None else self._replica(address_of(probes), outlet)
-        gateway = self._gateway(replica)
+        parts = None if self._outlet is None else self._subscribing(address_of(probes), self._outlet)
+        gateway = self._gateway(parts)
         edge = Edge(gateway, self.admission, config.http, config.publish, self._ids)
         adapter = AsgiAdapter(gateway, self.admission, config.publish, self._ids)
-        internal_edge = self._internal_edge(replica)
+        internal_edge = self._internal_edge(parts)
         internal_adapter = AsgiAdapter(internal_edge.gateway, internal_edge.admission, PEER_BODIES, self._ids)
         public = Server(adapter, edge, callers, http.drain_seconds)
         internal = Server(internal_adapter, internal_edge, probes, http.drain_seconds)
         _measure(self.metrics, edge, self._producer, self._read, self._reader)
-        if replica is not None:
-            _measure_replica(self.metrics, replica)
+        if parts is not None:
+            _measure_replica(self.metrics, parts.replica)
 
         # Phase 1: reach Kafka and the registry, without insisting on either
-        await self._reach(replica)
+        await self._reach(parts)
 
         # Phase 2: listen; probes first, so that nobody is sent here too early
         self._access_log.start()
@@ -172,9 +183,9 @@ class App:
             await self._answered(serving)
 
             # Phase 4: let other replicas take over what is served here, while the internal port still answers them
-            if replica is not None and self._outlet is not None:
-                await replica.close()
-                await self._outlet.close()
+            if parts is not None:
+                await parts.replica.close()
+                await parts.outlet.close()
 
             # Phase 5: let Kafka acknowledge what is still under way (its caller may have gone)
             await self._cluster.close()
@@ -190,13 +201,13 @@ class App:
             internal_edge.stop()
             self._access_log.stop()
 
-    async def _reach(self, replica: Replica | None) -> None:
+    async def _reach(self, parts: Subscribing | None) -> None:
         await self._producer.start()
         await self._administration.start()
         await self._warm_up()
-        if replica is not None and self._outlet is not None:
-            await self._outlet.start(replica.lifecycle.disable)
-            await replica.start(_WARM_UP_SECONDS if self._producer.status().up else 0.0)
+        if parts is not None:
+            await parts.outlet.start(parts.replica.lifecycle.disable)
+            await parts.replica.start(_WARM_UP_SECONDS if self._producer.status().up else 0.0)
 
     async def run(self, on_ready: Callable[[Addresses], None] = _log_addresses) -> None:
         """Serve until SIGTERM, SIGINT or :meth:`stop`, then drain.
@@ -223,7 +234,7 @@ class App:
             await self._producer.drain(0)
         await asyncio.gather(serving, return_exceptions=True)
 
-    def _gateway(self, replica: Replica | None) -> Gateway:
+    def _gateway(self, parts: Subscribing | None) -> Gateway:
         config = self._config
         allowed = policy(config.auth)
         limits = EventLimits(config.auth.events_per_second, config.auth.burst_events)
@@ -231,14 +242,13 @@ class App:
         sink = EmbeddedSink(self._producer) if self._embedded is not None else self._producer
         publish = Publish(self._topics, self._schemas, sink, limits, config.publish, builder, self.metrics)
         served = self._registry if self._embedded is not None else None
-        subscriptions = SubscriptionHandlers()
-        if replica is not None and self._outlet is not None:
-            subscriptions = self._subscription_handlers(replica, self._outlet, allowed)
+        subscriptions = SubscriptionHandlers() if parts is None else self._subscription_handlers(parts, allowed)
         routes = public_routes(publish, self._read, self._topics, self._schemas, allowed, served, subscriptions)
         log = self._access_log if config.http.access_log else None
         return Gateway(Router(routes), authenticator(config.auth), allowed, self.metrics, log)
 
-    def _subscription_handlers(self, replica: Replica, outlet: Outlet, allowed: Policy) -> SubscriptionHandlers:
+    def _subscription_handlers(self, parts: Subscribing, allowed: Policy) -> SubscriptionHandlers:
+        replica, outlet = parts
         settings, shards, positions = self._config.subscriptions, replica.routing, self._positions
         own = Own(replica.store, allowed)
         receive = Receive(own.pulled, shards, settings, self._drain)
@@ -260,7 +270,7 @@ class App:
     async def _partitions_of(self, topic: str) -> int:
         return (await self._topics.metadata(topic)).partitions
 
-    def _replica(self, internal: tuple[str, int], outlet: Outlet) -> Replica:
+    def _subscribing(self, internal: tuple[str, int], outlet: Outlet) -> Subscribing:
         config = self._config
         embedded = self._embedded
         around = Surroundings(
@@ -278,15 +288,15 @@ class App:
             config.subscriptions.advertised_address or _host_port(*internal),
             Pace() if embedded is None else _EMBEDDED_PACE,
         )
-        return Replica(config.subscriptions, around)
+        return Subscribing(Replica(config.subscriptions, around), outlet)
 
-    def _internal_edge(self, replica: Replica | None) -> Edge:
+    def _internal_edge(self, parts: Subscribing | None) -> Edge:
         config = self._config
         routes = internal_routes(Internal(self.metrics, lambda: self.state))
-        if replica is not None:
+        if parts is not None:
             settings = config.subscriptions
             peers = PeerRoutes(
-                replica.shards,
+                parts.replica.shards,
                 settings.peer_secret,
                 self._drain,
                 max_wait_seconds=settings.max_wait_seconds,

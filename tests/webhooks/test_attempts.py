@@ -2,7 +2,8 @@
 
 import orjson
 
-from eventbus_gateway.webhooks.attempts import Attempt, RecentAttempts, Tried, latest
+from eventbus_gateway.api.webhooks import latest
+from eventbus_gateway.webhooks.attempts import Attempt, RecentAttempts, Tried
 from eventbus_gateway.webhooks.decisions import Cause, Decision, Disable, Done, Failure, GiveUp, Outcome, Retry
 
 TRIED = Tried("notes", 3, 17, "event-1", 2)
@@ -58,4 +59,5 @@ def test_the_latest_of_all_shards_come_first() -> None:
         return Attempt(at, "notes", 0, at, "", 1, 200, None, 1.0, "done")
 
     shards = [[attempt(at) for at in (5, 1, 9)], [], [attempt(at) for at in (2, 8)]]
-    assert [each.at for each in latest(shards, 4)] == [9, 8, 5, 2]
+    told = [[orjson.dumps(each.shown()) for each in attempts] for attempts in shards]
+    assert [each["offset"] for each in latest(told, 4)] == [9, 8, 5, 2]

@@ -1,6 +1,6 @@
 """What the owner of a webhook does beside the resource: try it, look at its attempts, change its secret."""
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Annotated, Any, Protocol
 
 import orjson
@@ -97,7 +97,7 @@ class Webhooks:
         errors = [each for each in found if isinstance(each, GatewayError)]
         if len(errors) == len(found):
             raise errors[0]
-        attempts = _latest((each for each in found if not isinstance(each, GatewayError)), limit)
+        attempts = latest((each for each in found if not isinstance(each, GatewayError)), limit)
         troubles = [
             {"shard": number, "trouble": each.code}
             for number, each in enumerate(found)
@@ -140,7 +140,13 @@ def signing_secret(subscription: Subscription) -> str | None:
     return None if secret is None else secret.get_secret_value()
 
 
-def _latest(shards: Iterable[list[bytes]], limit: int) -> list[Any]:
+def latest(shards: Iterable[Sequence[bytes]], limit: int) -> list[Any]:
+    """The attempts of several shards that started last, the latest first.
+
+    Args:
+        shards: the attempts of each, as JSON objects.
+        limit: number of attempts at the most.
+    """
     attempts = [orjson.loads(each) for shard in shards for each in shard]
     # RFC 3339 in UTC with the same number of digits: texts sort as times do.
     return sorted(attempts, key=lambda attempt: str(attempt.get("at")), reverse=True)[:limit]

@@ -166,7 +166,6 @@ class Intake:
                 if self._wanted(opened):
                     events.append(_event(record, record))
             except SchemaNeeded as needed:
-                self._prepared[place] = opened
                 self._fetch(place, opened, needed)
                 return events, record.offset
         return events, end
@@ -179,11 +178,13 @@ class Intake:
             event = self._letters.redriven(record) if record.offset < end else None
             if event is None:
                 continue
+            if self._redriven is None:
+                events.append(_event(record, event))
+                continue
             opened = self._opened(place, self._outgoing_of(event.topic), event)
             try:
-                comes_back = self._redriven is None or opened.matches(self._redriven)
+                comes_back = opened.matches(self._redriven)
             except SchemaNeeded as needed:
-                self._prepared[place] = opened
                 self._fetch(place, opened, needed)
                 end = record.offset
                 break
@@ -203,6 +204,7 @@ class Intake:
         return outgoing.open(record)
 
     def _fetch(self, place: Partition, opened: Opened, needed: SchemaNeeded) -> None:
+        self._prepared[place] = opened
         task = asyncio.get_running_loop().create_task(self._prepare(place, opened, needed))
         self._fetches.add(task)
         task.add_done_callback(self._fetches.discard)

@@ -1,12 +1,12 @@
 """The secrets that sign a subscription's webhooks: shown once when they are made, and changed with an overlap."""
 
 import secrets
-from binascii import b2a_base64
 from collections.abc import Sequence
 from typing import Any
 
 from pydantic import SecretStr
 
+from eventbus_gateway.subscriptions.attributes import base64_text
 from eventbus_gateway.subscriptions.bodies import Body
 from eventbus_gateway.subscriptions.instants import timestamp
 from eventbus_gateway.subscriptions.webhook_auth import Secret
@@ -30,8 +30,8 @@ class SigningSecret(Body):
 
 def fresh() -> SigningSecret:
     """A new one of 256 bits, in the form of Standard Webhooks."""
-    text = b2a_base64(secrets.token_bytes(_BYTES), newline=False).decode("ascii")
-    return SigningSecret.model_construct(secret=SecretStr(f"whsec_{text}"), until=None)
+    text = f"whsec_{base64_text(secrets.token_bytes(_BYTES))}"
+    return SigningSecret.model_construct(secret=SecretStr(text), until=None)
 
 
 def rotated(before: Sequence[SigningSecret], now: int, overlap: int) -> tuple[SigningSecret, ...]:

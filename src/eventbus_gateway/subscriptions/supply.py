@@ -89,10 +89,7 @@ class Supply(Generic[P]):
             ``start`` something between was left out and nothing was taken.
         """
         source = self._source(topic, partition)
-        taken = self.windows.take(source.window, events, start, end)
-        if taken:
-            source.add(taken)
-            self._line_up(source)
+        self._queue(source, self.windows.take(source.window, events, start, end))
         return source.window.position
 
     def offer_some(
@@ -109,10 +106,8 @@ class Supply(Generic[P]):
         """
         source = self._source(topic, partition)
         taken = self.windows.take(source.window, events, start, end)
-        source.add([event for event in taken if event.offset not in kept])
-        aside = [source.set_aside(event) for event in taken if event.offset in kept]
-        self._line_up(source)
-        return source.window.position, aside
+        self._queue(source, [event for event in taken if event.offset not in kept])
+        return source.window.position, [source.set_aside(event) for event in taken if event.offset in kept]
 
     def skip(self, topic: str, partition: int, start: int, end: int) -> int:
         """Take note of a stretch without matching events, or of one that retention has deleted; see ``offer``."""
@@ -217,6 +212,11 @@ class Supply(Generic[P]):
 
     def _source(self, topic: str, partition: int) -> Partition[P]:
         return self.partitions[self._topics[topic], partition]
+
+    def _queue(self, source: Partition[P], events: Sequence[Event[P]]) -> None:
+        if events:
+            source.add(events)
+            self._line_up(source)
 
     def _line_up(self, source: Partition[P]) -> None:
         if source.ready and not source.in_turn:

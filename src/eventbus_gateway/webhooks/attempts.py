@@ -1,9 +1,6 @@
 """The latest attempts of a subscription, for whoever looks why its events do not arrive."""
 
 from collections import deque
-from collections.abc import Iterable
-from heapq import merge
-from itertools import islice
 from typing import Any, NamedTuple
 
 from eventbus_gateway.subscriptions.instants import timestamp
@@ -101,18 +98,8 @@ class RecentAttempts:
 
     def latest(self, limit: int) -> list[Attempt]:
         """The attempts that started last, the latest first."""
-        return latest([self._attempts], limit)
-
-
-def latest(shards: Iterable[Iterable[Attempt]], limit: int) -> list[Attempt]:
-    """The attempts of several shards that started last, the latest first.
-
-    Args:
-        shards: the attempts of each.
-        limit: number of attempts at the most.
-    """
-    lines = [sorted(attempts, key=_start)[::-1] for attempts in shards]
-    return list(islice(merge(*lines, key=_start, reverse=True), max(0, limit)))
+        # Of those that started together, the one that ended last.
+        return sorted(self._attempts, key=_start)[::-1][: max(0, limit)]
 
 
 def name(decision: Decision) -> str:

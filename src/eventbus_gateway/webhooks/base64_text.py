@@ -1,29 +1,26 @@
 """Base64 with one spelling: what is decoded and encoded again is the same text."""
 
-from binascii import Error, a2b_base64, b2a_base64
+from binascii import Error, a2b_base64
+
+from eventbus_gateway.subscriptions.attributes import base64_text
 
 _URL_SAFE = str.maketrans("+/", "-_")
 _PLAIN = str.maketrans("-_", "+/")
 
 
-def encoded(raw: bytes) -> str:
-    """Bytes as base64 with padding (RFC 4648 section 4)."""
-    return b2a_base64(raw, newline=False).decode("ascii")
-
-
 def decoded(text: str) -> bytes | None:
-    """The bytes that ``encoded`` makes this text of, None where it would make it of none."""
+    """The bytes that ``base64_text`` makes this text of, None where it would make it of none."""
     try:
         raw = a2b_base64(text, strict_mode=True)
     except (Error, ValueError):  # ValueError: not ASCII
         return None
     # Strict mode lets pass bits behind the last byte.
-    return raw if encoded(raw) == text else None
+    return raw if base64_text(raw) == text else None
 
 
 def url_encoded(raw: bytes) -> str:
     """Bytes as URL-safe base64 without padding (RFC 4648 section 5)."""
-    return encoded(raw).rstrip("=").translate(_URL_SAFE)
+    return base64_text(raw).rstrip("=").translate(_URL_SAFE)
 
 
 def url_decoded(text: str) -> bytes | None:

@@ -3,10 +3,11 @@
 import json
 import math
 import re
-from binascii import b2a_base64
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 from urllib.parse import unquote_to_bytes
+
+from eventbus_gateway.subscriptions.attributes import base64_text
 
 STRUCTURED = "application/cloudevents+json"
 BATCH = "application/cloudevents-batch+json"
@@ -115,7 +116,7 @@ def _content(headers: Iterable[tuple[str, str]], media: str, body: bytes) -> Eve
     try:
         return {**event, "data": body.decode()}
     except UnicodeDecodeError:
-        return {**event, "data_base64": b2a_base64(body, newline=False).decode("ascii")}
+        return {**event, "data_base64": base64_text(body)}
 
 
 def _json(body: bytes) -> Any:

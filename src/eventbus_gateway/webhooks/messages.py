@@ -8,9 +8,8 @@ from urllib.parse import quote
 import orjson
 
 from eventbus_gateway.subscriptions.outgoing import Event
+from eventbus_gateway.webhooks.cloudevents import BATCH, STRUCTURED
 
-_STRUCTURED = "application/cloudevents+json"
-_BATCH = "application/cloudevents-batch+json"
 _OCTETS = "application/octet-stream"
 # CloudEvents HTTP binding, section 3.1.3.2: what a header carries as it is.
 _plain = re.compile(r"[!#$&-~]*").fullmatch
@@ -18,6 +17,7 @@ _plain = re.compile(r"[!#$&-~]*").fullmatch
 _media = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+/[!#$%&'*+.^_`|~0-9A-Za-z-]+(?:;[ -~]*[!-~])?", re.ASCII).fullmatch
 _SAFE = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) not in '"%')
 _MISSING = object()
+_NO_HEADERS = frozenset({"data", "data_base64", "datacontenttype"})
 
 
 class Message(NamedTuple):
@@ -42,10 +42,8 @@ def binary(event: Event, value: bytes | None) -> Message:
         event: as ``Outgoing`` made it.
         value: of its record, which is the body of what cannot be decoded.
     """
-    event = event.copy()
-    data = event.pop("data", _MISSING)
-    content_type = event.pop("datacontenttype", None)
-    headers = {f"ce-{name}": _header(attribute) for name, attribute in event.items() if name != "data_base64"}
+    data, content_type = event.get("data", _MISSING), event.get("datacontenttype")
+    headers = {f"ce-{name}": _header(attribute) for name, attribute in event.items() if name not in _NO_HEADERS}
     if data is not _MISSING:
         headers["content-type"] = content_type or "application/json"
         return Message(headers, orjson.dumps(data))
@@ -57,7 +55,7 @@ def binary(event: Event, value: bytes | None) -> Message:
 
 def structured(event: Event) -> Message:
     """The whole event as one JSON document."""
-    return Message({"content-type": _STRUCTURED}, orjson.dumps(event))
+    return Message({"content-type": STRUCTURED}, orjson.dumps(event))
 
 
 def batch(events: Sequence[bytes]) -> Message:
@@ -66,7 +64,7 @@ def batch(events: Sequence[bytes]) -> Message:
     Args:
         events: each as JSON.
     """
-    return Message({"content-type": _BATCH}, b"[%s]" % b",".join(events))
+    return Message({"content-type": BATCH}, b"[%s]" % b",".join(events))
 
 
 def _media_type(said: str | None) -> str:

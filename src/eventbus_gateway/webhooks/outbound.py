@@ -31,11 +31,6 @@ Failure = Literal[
 - ``protocol``: what came is not an answer in HTTP/1.1 within the bounds.
 """
 
-UNSENT: frozenset[Failure] = frozenset(
-    {"forbidden_url", "forbidden_address", "invalid_header", "no_credential", "busy", "dns", "connect", "tls"}
-)
-"""Failures before anything of the request was sent."""
-
 MAX_HEADER_VALUE_CHARACTERS = 8_192
 MAX_RETRY_AFTER_CHARACTERS = 64
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}")  # RFC 9110, 5.6.2

@@ -6,7 +6,6 @@ and a timestamp nothing but digits.
 
 import hmac
 import re
-import secrets
 import time
 from binascii import b2a_base64
 from collections.abc import Callable, Mapping, Sequence
@@ -14,7 +13,8 @@ from enum import Enum
 from hashlib import sha256
 from typing import Final, Self
 
-from eventbus_gateway.webhooks.base64_text import decoded, encoded
+from eventbus_gateway.subscriptions.attributes import base64_text
+from eventbus_gateway.webhooks.base64_text import decoded
 
 ID_HEADER: Final = "webhook-id"
 TIMESTAMP_HEADER: Final = "webhook-timestamp"
@@ -23,7 +23,6 @@ SIGNATURE_HEADER: Final = "webhook-signature"
 PREFIX: Final = "whsec_"
 MIN_SECRET_BYTES: Final = 24
 MAX_SECRET_BYTES: Final = 64
-NEW_SECRET_BYTES: Final = 32
 TOLERANCE_SECONDS: Final = 300.0
 
 # Block size of SHA-256 and the two pads (RFC 2104 section 2). No secret is longer than a block, so none is hashed.
@@ -72,14 +71,9 @@ class Secret:
             raise InvalidSecret(f"must be {PREFIX} and base64")
         return cls(key)
 
-    @classmethod
-    def random(cls) -> Self:
-        """A new one of 256 bits."""
-        return cls(secrets.token_bytes(NEW_SECRET_BYTES))
-
     def reveal(self) -> str:
         """The text that ``parse`` takes, for its owner only."""
-        return PREFIX + encoded(self._key)
+        return PREFIX + base64_text(self._key)
 
     def mac(self) -> Callable[[bytes], bytes]:
         """HMAC-SHA256 under this secret, for contents.
@@ -142,7 +136,7 @@ class Signer:
         if timestamp < 0:
             raise ValueError("a timestamp is not negative")
         content = b"%b.%d.%b" % (message_id.encode("ascii"), timestamp, body)
-        return " ".join([f"v1,{b2a_base64(mac(content), newline=False).decode('ascii')}" for mac in self._macs])
+        return " ".join([f"v1,{base64_text(mac(content))}" for mac in self._macs])
 
     def headers(self, message_id: str, timestamp: int, body: bytes) -> dict[str, str]:
         """The three headers of a delivery; see ``sign``."""

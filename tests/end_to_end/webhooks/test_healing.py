@@ -124,6 +124,18 @@ def check_repeated(one: Subscribed, hook: Hook, shards: set[int], done: dict[int
     return repeated
 
 
+async def interrupted_owner(
+    pair: Replicas, one: Subscribed, hook: Hook, events: int, taken: int
+) -> tuple[GatewayProcess, set[int]]:
+    """The process that serves a subscription, in the middle of its deliveries, and its shards."""
+    owner = pair.owner(one.id)
+    shards = pair.shards_of(owner, one.id, one.parallelism)
+    await one.publish(events)
+    await hook.until_taken(taken)
+    await until_under_way(one, hook, shards)
+    return owner, shards
+
+
 def check_interrupted(hook: Hook, interrupted: list[Arrival]) -> None:
     """What had no answer came again under the same id."""
     deliveries = hook.deliveries()
@@ -138,11 +150,7 @@ def test_when_the_owner_is_killed_in_the_middle_another_goes_on_and_only_the_unc
     async def scenario() -> None:
         hook = receiver.hook(lingering_for_some)
         async with pushed(pair, hook) as one:
-            owner = pair.owner(one.id)
-            shards = pair.shards_of(owner, one.id, one.parallelism)
-            await one.publish(3_000)
-            await hook.until_taken(1_000)
-            await until_under_way(one, hook, shards)
+            owner, shards = await interrupted_owner(pair, one, hook, 3_000, 1_000)
             done = await asyncio.to_thread(pair.done, one.group, one.topic)
             interrupted = [each for each in hook.under_way.copy().values() if one.shard(each.place[0]) in shards]
             owner.kill()
@@ -164,11 +172,7 @@ def test_an_owner_that_is_asked_to_end_waits_for_answers_so_that_nothing_comes_t
     async def scenario() -> None:
         hook = receiver.hook(lingering_for_some)
         async with pushed(pair, hook) as one:
-            owner = pair.owner(one.id)
-            shards = pair.shards_of(owner, one.id, one.parallelism)
-            await one.publish(2_000)
-            await hook.until_taken(500)
-            await until_under_way(one, hook, shards)
+            owner, _ = await interrupted_owner(pair, one, hook, 2_000, 500)
             owner.sigterm()
             assert await asyncio.to_thread(owner.ended) == 0
             hook.manner = BRISK

@@ -17,8 +17,9 @@ dev: $(READY)
 	@$(BIN)/eventbus dev
 
 # Half of the tests' time is waiting for brokers and processes, so two share the machine's cores.
+# One that crashes ends the run: the other would wait for its tests in vain.
 test: $(READY)
-	$(BIN)/pytest -n 2 --dist loadgroup --no-loadscope-reorder
+	$(BIN)/pytest -n 2 --dist loadgroup --no-loadscope-reorder --max-worker-restart 0
 
 check: $(READY)
 	$(BIN)/ruff check .

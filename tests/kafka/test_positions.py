@@ -322,6 +322,40 @@ def test_a_broker_that_is_away_is_told_within_the_timeout_and_works_again_afterw
 
 
 @pytest.mark.broker
+def test_who_gave_a_group_up_while_kafka_was_away_goes_on_when_it_is_back() -> None:
+    with Broker() as victim:
+        victim.create_topic("t", 1)
+
+        async def commits(own: Positions) -> bool:
+            try:
+                return await own.commit("g", {("t", 0): Position(7)}) == {("t", 0): None}
+            except KafkaUnavailable:
+                return False
+
+        async def run() -> None:
+            # librdkafka aborts the process where a request for a coordinator timed out in it before Kafka came back.
+            async with positions(victim.bootstrap, seconds=1) as knows, positions(victim.bootstrap, seconds=1) as new:
+                await knows.commit("g", {("t", 0): Position(3)})
+                victim.stop()
+                for own in (knows, new):
+                    for _ in range(2):
+                        calls = [own.commit("g", {("t", 0): Position(4)}), own.delete_group("h")]
+                        answers = await asyncio.gather(*calls, return_exceptions=True)
+                        assert [type(answer) for answer in answers] == [KafkaUnavailable] * 2
+                given_up = asyncio.ensure_future(knows.delete_group("h"))
+                await asyncio.sleep(0)
+                given_up.cancel()
+                await asyncio.to_thread(victim.restart)
+                deadline = time.monotonic() + 30
+                for own in (knows, new):
+                    while not await commits(own):
+                        assert time.monotonic() < deadline
+                    assert await own.committed("g", [("t", 0)]) == {("t", 0): Position(7)}
+
+        asyncio.run(run())
+
+
+@pytest.mark.broker
 def test_commits_follow_a_coordinator_that_moves(cluster3: BrokerCluster) -> None:
     cluster3.create_topic("moving", 1)
 

@@ -1,38 +1,28 @@
-"""The client for requests that are neither publishes nor reads, shared by all who need one."""
+"""Requests that are neither publishes nor reads, for all who need one."""
 
 import asyncio
-import contextlib
-from collections.abc import Callable, Hashable, Mapping
-from concurrent.futures import Future
-from itertools import count
-from typing import TypeVar
+from collections.abc import Hashable
+from typing import Any, TypeVar
 
-from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient
-
-from eventbus_gateway.errors import InternalError, KafkaUnavailable
-from eventbus_gateway.kafka.background import in_background
-from eventbus_gateway.kafka.client import logger
-from eventbus_gateway.kafka.configuration import client_config
-from eventbus_gateway.kafka.reading_errors import meaning_of
+from eventbus_gateway.errors import KafkaUnavailable
+from eventbus_gateway.kafka.admin_session import AdminSession, Answers, Begin
 from eventbus_gateway.kafka.settings import KafkaSettings
 
 K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
 
-Answer = Future[T]
-Answers = dict[K, T | KafkaException]
-
-_IDLE_SECONDS = 1.0
-_CLOSE_SECONDS = 2.0
-FORGETS_COORDINATOR_SECONDS = 2.0
-"""How long a group must be left alone for the client to look for its coordinator again."""
 _GRACE_SECONDS = 1.0
 """The client gives up by itself; this much later nobody waits for it any more."""
+_NEVER_SECONDS = 3_600.0
+"""The longest that librdkafka lets a request take."""
 
 
 class Administration:
-    """One ``AdminClient`` whose answers arrive on the event loop.
+    """Sends administrative requests to Kafka.
+
+    Those for the coordinator of a group have a client of their own, and it never gives up by itself: where it did
+    while no coordinator was there, librdkafka would abort the process as soon as one is back (its issue 4605 and pull
+    request 5397, present in 2.16). Who waits gives up instead, and the client goes with all that it has under way.
 
     Args:
         settings: how to reach Kafka.
@@ -40,43 +30,26 @@ class Administration:
 
     def __init__(self, settings: KafkaSettings) -> None:
         self._settings = settings
-        self._client: AdminClient | None = None
-        self._timer: asyncio.TimerHandle | None = None
+        self._plain = AdminSession(settings)
+        self._coordinated = AdminSession(settings)
+        self._opening: asyncio.Task[None] | None = None
+        self._asked: set[asyncio.Task[Any]] = set()
+        self._closing: set[asyncio.Task[None]] = set()
         self._closed = False
 
     async def start(self) -> None:
-        """Create the client, on a thread since this may block; Kafka need not be reachable.
+        """Create the client; Kafka need not be reachable.
 
         Raises:
             InternalError: librdkafka refuses the configuration.
         """
-        config = {
-            **client_config(self._settings),
-            # Also when a group's coordinator says that it is none any more, the client looks for another one only
-            # after nobody has asked for the group for so long (and up to a second more: FORGETS_COORDINATOR_SECONDS).
-            "metadata.max.age.ms": 500,
-            # Without one its errors are written to the terminal; calls tell their own.
-            "error_cb": lambda error: None,
-        }
-        try:
-            client = await in_background("kafka-admin-open", lambda: AdminClient(config, logger=logger))
-        except KafkaException as error:
-            reason = next(iter(error.args), None)
-            sentence = reason.str() if isinstance(reason, KafkaError) else "unknown reason"
-            raise InternalError(f"The Kafka client refuses its configuration: {sentence}") from None
-        self._client = client
-        if self._closed:
-            self._release()
-        else:
-            self._tick()
+        await self._plain.start()
 
-    async def call(
-        self, begin: Callable[[AdminClient, float], Mapping[K, Answer[T]]], seconds: float
-    ) -> Answers[K, T]:
+    async def call(self, begin: Begin[K, T], seconds: float) -> Answers[K, T]:
         """Begin a request and wait for all of its answers.
 
         Args:
-            begin: begins a request that may take so many seconds.
+            begin: begins a request that may take so many seconds; not one for the coordinator of a group.
             seconds: how long it may take.
 
         Returns:
@@ -86,68 +59,42 @@ class Administration:
             GatewayError: what it means that the client refuses the request, or KafkaUnavailable where an answer is
                 missing.
         """
-        client = self._client
-        if client is None:
-            raise KafkaUnavailable(retry_after=self._settings.probe_seconds)
-        try:
-            async with asyncio.timeout(seconds + _GRACE_SECONDS):
-                return await _on_loop(begin(client, seconds))
-        except TimeoutError:
-            raise KafkaUnavailable(retry_after=self._settings.probe_seconds) from None
-        except KafkaException as error:
-            raise meaning_of(error) from None
+        return await self._plain.call(begin, gives_up=seconds, seconds=seconds + _GRACE_SECONDS)
+
+    async def call_coordinator(self, begin: Begin[K, T], seconds: float) -> Answers[K, T]:
+        """Begin a request for the coordinator of a group and wait for all of its answers; see ``call``."""
+        asking = asyncio.ensure_future(self._ask(begin, seconds))
+        self._asked.add(asking)
+        asking.add_done_callback(self._asked.discard)
+        # Shielded: the client must go in time also when nobody waits any more.
+        return await asyncio.shield(asking)
 
     async def close(self) -> None:
-        """Let the client go on a thread; waits a moment for it. What is under way fails."""
+        """Let the clients go on threads; waits a moment for them. What is under way fails."""
         self._closed = True
-        if self._timer is not None:
-            self._timer.cancel()
-        await asyncio.wait([self._release()], timeout=_CLOSE_SECONDS)
+        await asyncio.gather(self._plain.close(), self._coordinated.close(), *self._closing)
 
-    def _tick(self) -> None:
-        # Nobody else takes the client's log lines and errors; they would pile up.
-        if self._client is not None:
-            self._timer = asyncio.get_running_loop().call_later(_IDLE_SECONDS, self._tick)
-            with contextlib.suppress(KafkaException):
-                self._client.poll(0)
+    async def _ask(self, begin: Begin[K, T], seconds: float) -> Answers[K, T]:
+        session = self._coordinated
+        await self._open(session)
+        try:
+            return await session.call(begin, gives_up=_NEVER_SECONDS, seconds=seconds)
+        except KafkaUnavailable:
+            self._replace(session)
+            raise
 
-    def _release(self) -> asyncio.Future[None]:
-        holder = [self._client]
-        self._client = None
-        # The last reference goes on the thread: librdkafka's destructor waits for its threads.
-        return in_background("kafka-admin-close", holder.clear)
+    async def _open(self, session: AdminSession) -> None:
+        """Open the coordinators' client where nobody has before; most processes need none."""
+        if self._opening is None:
+            self._opening = asyncio.ensure_future(session.start())
+        await asyncio.shield(self._opening)
 
-
-def _on_loop(answers: Mapping[K, Answer[T]]) -> asyncio.Future[Answers[K, T]]:
-    """All answers of one request for who waits on the loop.
-
-    Not ``asyncio.wrap_future``: it would pass a cancellation on, and the client fails to answer a cancelled future.
-    """
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[Answers[K, T]] = loop.create_future()
-    missing = count(len(answers) - 1, -1)
-
-    def settle() -> None:
-        if future.done():
+    def _replace(self, session: AdminSession) -> None:
+        # Others that waited for the same client may have come before, or come later.
+        if session is not self._coordinated or self._closed:
             return
-        outcomes: Answers[K, T] = {}
-        for key, answer in answers.items():
-            error = answer.exception()
-            if error is None:
-                outcomes[key] = answer.result()
-            elif isinstance(error, KafkaException):
-                outcomes[key] = error
-            else:
-                future.set_exception(error)
-                return
-        future.set_result(outcomes)
-
-    def answered(_: Answer[T]) -> None:
-        if next(missing) == 0:
-            # The loop may be closed when an answer comes late.
-            with contextlib.suppress(RuntimeError):
-                loop.call_soon_threadsafe(settle)
-
-    for answer in answers.values():
-        answer.add_done_callback(answered)
-    return future
+        self._coordinated = AdminSession(self._settings)
+        self._opening = None
+        closing = asyncio.ensure_future(session.close())
+        self._closing.add(closing)
+        closing.add_done_callback(self._closing.discard)

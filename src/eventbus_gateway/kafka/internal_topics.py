@@ -12,7 +12,8 @@ from confluent_kafka.admin._topic import TopicDescription
 from confluent_kafka.cimpl import NewTopic
 
 from eventbus_gateway.errors import GatewayError, KafkaUnavailable
-from eventbus_gateway.kafka.administration import Administration, Answer, Answers
+from eventbus_gateway.kafka.admin_session import Answer, Answers
+from eventbus_gateway.kafka.administration import Administration
 
 _NO_CONFIG: Mapping[str, str] = MappingProxyType({})
 _POLICY = "cleanup.policy"

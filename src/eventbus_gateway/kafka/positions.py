@@ -5,8 +5,9 @@ tools show its lag.
 """
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Callable, Collection, Hashable, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
@@ -15,7 +16,8 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._listoffsets import ListOffsetsResultInfo, OffsetSpec
 
 from eventbus_gateway.errors import GatewayError, KafkaUnavailable, UnknownTopic
-from eventbus_gateway.kafka.administration import FORGETS_COORDINATOR_SECONDS, Administration, Answer, Answers
+from eventbus_gateway.kafka.admin_session import Answer, Answers
+from eventbus_gateway.kafka.administration import Administration
 from eventbus_gateway.kafka.group_readers import GroupReaders
 from eventbus_gateway.kafka.partitions import Ends, Partition, Position
 from eventbus_gateway.kafka.reading_errors import COORDINATOR_MOVES, meaning, meaning_of
@@ -23,12 +25,13 @@ from eventbus_gateway.kafka.settings import ConsumeSettings, KafkaSettings
 
 logger = logging.getLogger(__name__)
 
-K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
 
 _SPEC: Any = OffsetSpec  # its methods have no annotations
 _COMMITTED = IsolationLevel.READ_COMMITTED
 _TOO_LARGE = frozenset({KafkaError.OFFSET_METADATA_TOO_LARGE})
+_FORGETS_COORDINATOR_SECONDS = 2.0
+"""How long a group must be left alone for the client to look for its coordinator again."""
 _NO_RECORD = -1
 """What Kafka answers where no record is as young as asked for."""
 
@@ -113,7 +116,9 @@ class Positions:
         def begin(client: AdminClient, seconds: float) -> Mapping[str, Answer[None]]:
             return client.delete_consumer_groups([group], request_timeout=seconds)
 
-        for outcome in (await self._call(begin)).values():
+        async with self._slot():
+            answers = await self._administration.call_coordinator(begin, self._seconds)
+        for outcome in answers.values():
             if outcome is not None and outcome.args[0].code() != KafkaError.GROUP_ID_NOT_FOUND:
                 raise meaning_of(outcome)
 
@@ -162,9 +167,11 @@ class Positions:
         def begin(client: AdminClient, seconds: float) -> Mapping[TopicPartition, Answer[ListOffsetsResultInfo]]:
             return client.list_offsets(asked, isolation_level=_COMMITTED, request_timeout=seconds)
 
+        async with self._slot():
+            answers = await self._administration.call(begin, self._seconds)
         return {
             (place.topic, place.partition): meaning_of(found) if isinstance(found, KafkaException) else found.offset
-            for place, found in (await self._call(begin)).items()
+            for place, found in answers.items()
         }
 
     async def _commit_in_turn(
@@ -174,7 +181,7 @@ class Positions:
             deadline = asyncio.get_running_loop().time() + self._seconds
             outcomes = await self._store(group, positions)
             while again := _with(outcomes, COORDINATOR_MOVES):
-                await asyncio.sleep(FORGETS_COORDINATOR_SECONDS)
+                await asyncio.sleep(_FORGETS_COORDINATOR_SECONDS)
                 if asyncio.get_running_loop().time() >= deadline:
                     break
                 outcomes |= await self._store(group, {place: positions[place] for place in again})
@@ -192,17 +199,19 @@ class Positions:
         def begin(client: AdminClient, seconds: float) -> Mapping[str, Answer[ConsumerGroupTopicPartitions]]:
             return client.alter_consumer_group_offsets([request], request_timeout=seconds)
 
-        answer = _only(await self._call(begin))
+        async with self._slot():
+            answer = _only(await self._administration.call_coordinator(begin, self._seconds))
         return {(place.topic, place.partition): place.error for place in answer.topic_partitions or ()}
 
-    async def _call(self, begin: Callable[[AdminClient, float], Mapping[K, Answer[T]]]) -> Answers[K, T]:
+    @contextlib.asynccontextmanager
+    async def _slot(self) -> AsyncIterator[None]:
         try:
             async with asyncio.timeout(self._seconds):
                 await self._slots.acquire()
         except TimeoutError:
             raise KafkaUnavailable("Too many positions wait for Kafka", retry_after=1.0) from None
         try:
-            return await self._administration.call(begin, self._seconds)
+            yield
         finally:
             self._slots.release()
 

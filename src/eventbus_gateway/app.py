@@ -133,7 +133,7 @@ class App:
         self._drain = Drain()
         self._outgoings = Outgoings(self._schemas)
         telling = Telling(
-            lambda outcome: self.metrics.webhook_attempts.add((outcome,)), self.metrics.webhook_seconds.observe
+            lambda *labels: self.metrics.subscriptions.attempts.add(labels), self.metrics.webhook_seconds.observe
         )
         self._outlet = Outlet(config.webhooks, self._outgoing_of, telling) if config.subscriptions.enabled else None
         self._read = Read(self._topics, self._outgoings, self._reader, config.read, self._drain, self.metrics)
@@ -282,7 +282,7 @@ class App:
             InternalTopics(self._administration, _TOPICS_SECONDS) if embedded is None else EmbeddedTopics(embedded),
             self._outgoing_of,
             self._partitions_of,
-            lambda what, number: self.metrics.subscription_events.add((what,), number),
+            lambda name, what, number: self.metrics.subscriptions.events.add((name, what), number),
             outlet.push,
             outlet.vault,
             config.subscriptions.advertised_address or _host_port(*internal),
@@ -360,7 +360,7 @@ def _measure(metrics: Metrics, edge: Edge, producer: KafkaProducer, read: Read, 
 
 
 def _measure_replica(metrics: Metrics, replica: Replica) -> None:
-    gauge = metrics.gauge
+    gauge, metrics.subscriptions.serving = metrics.gauge, replica.shards.serving
     gauge("eventbus_subscription_slots", "Slots that this process owns.", lambda: replica.slots)
     gauge("eventbus_subscription_shards", "Shards that this process serves.", lambda: len(replica.shards))
     gauge("eventbus_subscriptions_ready", "1 once all subscriptions are known.", lambda: replica.is_ready)

@@ -2,11 +2,14 @@
 
 ``prometheus_client`` takes a lock and walks every bucket for each observation, which is a tenth of what a whole
 publish costs. All writers here live on the event loop, so plain numbers do; the library reads them when asked.
-Label values come from closed sets only: route templates, topics that exist, outcomes, error codes.
+Label values come from closed sets only: route templates, topics that exist, subscriptions that this process serves,
+outcomes, error codes.
 """
 
+import time
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -43,6 +46,12 @@ class Counter:
             self.values[labels if known else self._other] = amount + (
                 0.0 if known else self.values.get(self._other, 0.0)
             )
+
+    def keep(self, known: Container[str]) -> None:
+        """Forget the combinations whose first label value is none of these, nor ``other``."""
+        self.values = {
+            labels: value for labels, value in self.values.items() if labels == self._other or labels[0] in known
+        }
 
     def collect(self) -> Metric:
         family = CounterMetricFamily(self.name, self.help, labels=self.labels)
@@ -100,6 +109,73 @@ class Gauge:
         return GaugeMetricFamily(self.name, self.help, value=self._read())
 
 
+class Serving(NamedTuple):
+    """What this process has of a subscription.
+
+    Args:
+        subscription: its full name.
+        unacked: events that are held and not acked.
+        oldest_timestamp: of the oldest of them, milliseconds since the epoch; None without any.
+        is_open: whether its webhook's breaker keeps everything back; None where there is no webhook.
+    """
+
+    subscription: str
+    unacked: int
+    oldest_timestamp: int | None
+    is_open: bool | None
+
+    def joined(self, other: "Serving") -> "Serving":
+        """This together with another part of the same subscription."""
+        times = [one for one in (self.oldest_timestamp, other.oldest_timestamp) if one is not None]
+        is_open = self.is_open if other.is_open is None else other.is_open or bool(self.is_open)
+        return Serving(self.subscription, self.unacked + other.unacked, min(times, default=None), is_open)
+
+
+class SubscriptionMetrics:
+    """What is counted and shown of each subscription that this process serves.
+
+    Args:
+        now: seconds since the epoch.
+    """
+
+    def __init__(self, now: Callable[[], float] = time.time) -> None:
+        labels = ("subscription", "outcome")
+        self.events = Counter(
+            "eventbus_subscription_events", "Events of a subscription, by what became of them.", labels
+        )
+        self.attempts = Counter(
+            "eventbus_webhook_attempts", "Attempts to deliver to a webhook, by how they ended.", labels
+        )
+        self.serving: Callable[[], Iterable[Serving]] = tuple
+        """What this process serves, each subscription once."""
+        self._now = now
+        self._before: frozenset[str] = frozenset()
+
+    def collect(self) -> Iterator[Metric]:
+        served = list(self.serving())
+        names = frozenset(one.subscription for one in served)
+        # One that has gone is read out once more, with what was counted last.
+        for counter in (self.events, self.attempts):
+            counter.keep(names | self._before)
+            yield counter.collect()
+        self._before = names
+        now = self._now()
+        unacked = _by_subscription("eventbus_subscription_unacked_events", "Events that are held and not acked.")
+        oldest = _by_subscription("eventbus_subscription_oldest_unacked_seconds", "Age of the oldest of them.")
+        is_open = _by_subscription("eventbus_webhook_breaker_open", "1 while nothing is sent to a failing receiver.")
+        for one in served:
+            unacked.add_metric((one.subscription,), one.unacked)
+            then = one.oldest_timestamp
+            oldest.add_metric((one.subscription,), 0.0 if then is None else max(0.0, now - then / 1_000))
+            if one.is_open is not None:
+                is_open.add_metric((one.subscription,), one.is_open)
+        yield from (unacked, oldest, is_open)
+
+
+def _by_subscription(name: str, help: str) -> GaugeMetricFamily:  # noqa: A002
+    return GaugeMetricFamily(name, help, labels=("subscription",))
+
+
 class Metrics(Collector):
     """Everything that one process measures."""
 
@@ -116,17 +192,12 @@ class Metrics(Collector):
         self.ack_seconds = Histogram(
             "eventbus_publish_ack_duration_seconds", "Time from handing records over to their outcome, in seconds."
         )
-        self.webhook_attempts = Counter(
-            "eventbus_webhook_attempts", "Attempts to deliver to webhooks, by how they ended.", ("outcome",)
-        )
+        self.subscriptions = SubscriptionMetrics()
         self.webhook_seconds = Histogram(
             "eventbus_webhook_attempt_duration_seconds", "Time from the start of an attempt to its end, in seconds."
         )
         self.read_events = Counter(
             "eventbus_read_events", "Events given to readers without a subscription.", ("topic",)
-        )
-        self.subscription_events = Counter(
-            "eventbus_subscription_events", "Events of subscriptions, by what became of them.", ("outcome",)
         )
         self.kafka_events = Counter(
             "eventbus_kafka_producer_incidents", "Rare producer incidents, by kind.", ("kind",)
@@ -137,10 +208,8 @@ class Metrics(Collector):
             self.request_seconds,
             self.events,
             self.ack_seconds,
-            self.webhook_attempts,
             self.webhook_seconds,
             self.read_events,
-            self.subscription_events,
             self.kafka_events,
             self.log_lines_dropped,
         ]
@@ -154,6 +223,7 @@ class Metrics(Collector):
     def collect(self) -> Iterator[Metric]:
         for part in self._parts:
             yield part.collect()
+        yield from self.subscriptions.collect()
 
     def exposition(self) -> bytes:
         """All metrics in Prometheus' text format."""

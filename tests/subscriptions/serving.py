@@ -80,7 +80,7 @@ async def ground(
     await producer.start()
     counts: dict[str, int] = {}
 
-    def count(what: str, number: int) -> None:
+    def count(_: str, what: str, number: int) -> None:
         counts[what] = counts.get(what, 0) + number
 
     async def partitions_of(topic: str) -> int:

@@ -223,7 +223,7 @@ class Post:
     def _count(self, what: str, number: int) -> None:
         self.counts[what] = self.counts.get(what, 0) + number
 
-    def _attempted(self, outcome: str) -> None:
+    def _attempted(self, _: str, outcome: str) -> None:
         self.outcomes[outcome] = self.outcomes.get(outcome, 0) + 1
 
     def _changed(self) -> None:

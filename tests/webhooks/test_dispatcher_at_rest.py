@@ -64,7 +64,7 @@ class Post:
             _unasked,
             "",
             lambda subscription: None,
-            lambda word: None,
+            lambda name, word: None,
             lambda seconds: None,
             clock=self._clock,
             random=lambda: 0.5,

@@ -37,7 +37,7 @@ async def _nobody(subscription: Subscription, reason: PauseReason) -> None:
 
 def outlet(**settings: Any) -> Outlet:
     values = {"secret_keys": KEY, **LOCAL, **settings}
-    telling = Telling(lambda outcome: None, lambda seconds: None)
+    telling = Telling(lambda name, outcome: None, lambda seconds: None)
     return Outlet(WebhookSettings.model_validate(values), outgoing_of, telling)
 
 

@@ -67,7 +67,7 @@ class Means:
         outgoing_of: what makes events of a topic's records, by its name.
         partitions_of: how many partitions a topic has; raises UnknownTopic or KafkaUnavailable.
         create_letters: creates a topic for dead letters, where that is allowed.
-        count: counts events by what became of them.
+        count: counts events of a subscription, by its full name, and by what became of them.
         settings: bounds and defaults.
         push: makes what sends the events of a shard to its webhook; None where this process has nothing for it.
         matchings: decides what matches, for all shards together.
@@ -80,7 +80,7 @@ class Means:
     outgoing_of: Callable[[str], Outgoing]
     partitions_of: Callable[[str], Awaitable[int]]
     create_letters: Callable[[str], Awaitable[None]]
-    count: Callable[[str, int], None]
+    count: Callable[[str, str, int], None]
     settings: SubscriptionSettings
     push: Callable[[Subscription, Hand], Push] | None = None
     matchings: Matchings = field(default_factory=Matchings)

@@ -69,7 +69,7 @@ class Surroundings:
     keeper: TopicKeeper
     outgoing_of: Callable[[str], Outgoing]
     partitions_of: Callable[[str], Awaitable[int]]
-    count: Callable[[str, int], None]
+    count: Callable[[str, str, int], None]
     push: Callable[[Subscription, Hand], Push] | None
     vault: Vault | None
     address: str

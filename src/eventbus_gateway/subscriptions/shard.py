@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import secrets
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from eventbus_gateway.errors import GatewayError, NotOwner
 from eventbus_gateway.kafka.consumed import Consumed
@@ -26,6 +27,7 @@ from eventbus_gateway.subscriptions.supply import Progress, Supply
 from eventbus_gateway.subscriptions.timer import Timer
 from eventbus_gateway.subscriptions.waiters import Waiters
 from eventbus_gateway.subscriptions.windows import Bounds
+from eventbus_gateway.telemetry import Serving
 
 _SETTLE_SESSIONS = 2.0
 
@@ -57,6 +59,7 @@ class Shard:
     ) -> None:
         self._subscription = subscription
         self._means = means
+        self._count = partial(means.count, subscription.full_name)
         self._holds = holds
         self._reopen = reopen
         settings, spec = means.settings, subscription.spec
@@ -161,8 +164,8 @@ class Shard:
     async def settle(self, settling: Settling) -> list[Outcome]:
         """See ``ShardCalls``."""
         self._require_owned()
-        outcomes = self._settled(settling, self._means.clock())
-        self._means.count(settling.verb.value, outcomes.count(Outcome.OK))
+        outcomes = _settled(self._leases, settling, self._means.clock())
+        self._count(settling.verb.value, outcomes.count(Outcome.OK))
         self._changed()
         return outcomes
 
@@ -176,6 +179,13 @@ class Shard:
             return ShardStatus(self._leases.counts(), partitions, trouble)
         return ShardStatus(self._leases.counts(), partitions, trouble or push.trouble, push.status())
 
+    def serving(self) -> Serving:
+        """What it has of its subscription, for whoever measures."""
+        progress = list(self._supply.progress())
+        oldest = min((one.oldest_timestamp for one in progress if one.oldest_timestamp is not None), default=None)
+        is_open = None if self._push is None else self._push.status().state == "open"
+        return Serving(self._subscription.full_name, sum(one.unacked for one in progress), oldest, is_open)
+
     async def attempts(self, limit: int) -> list[bytes]:
         """See ``ShardCalls``."""
         self._require_owned()
@@ -186,7 +196,7 @@ class Shard:
     def _pushed(self, delivery: Delivery) -> Push | None:
         if delivery.type == "pull" or self._means.push is None:
             return None
-        hand = Hand(self._leases, self._is_owned, self._changed, self._means.count)
+        hand = Hand(self._leases, self._is_owned, self._changed, self._count)
         return self._means.push(self._subscription, hand)
 
     def _wanted(self) -> Callable[[Opened], bool] | None:
@@ -204,16 +214,6 @@ class Shard:
         if not self._is_owned():
             raise NotOwner
 
-    def _settled(self, settling: Settling, now: float) -> list[Outcome]:
-        verb, references, seconds, reason = settling
-        if verb is Verb.ACK:
-            return self._leases.ack(references)
-        if verb is Verb.RELEASE:
-            return self._leases.release(now, references, seconds)
-        if verb is Verb.EXTEND:
-            return self._leases.extend(now, references, seconds)
-        return self._leases.reject(references, reason)
-
     def _has_ready(self) -> bool:
         control, delivery = self._subscription.control, self._subscription.spec.delivery
         if control.paused or not self._supply.has_ready():
@@ -229,7 +229,7 @@ class Shard:
             self._leases.take_back(leased[len(events) :])
             if not events:
                 raise
-        self._means.count("handed_out", len(events))
+        self._count("handed_out", len(events))
         return events
 
     def _changed(self) -> None:
@@ -250,7 +250,7 @@ class Shard:
             self._waiters.wake()
 
     def _stored(self, count: int) -> None:
-        self._means.count("dead_lettered", count)
+        self._count("dead_lettered", count)
         self._changed()
 
     def _due(self) -> None:
@@ -279,6 +279,17 @@ class Shard:
         self._means.matchings.remove(self, self._subscription.spec.topics)
         self._timer.close()
         self._waiters.wake()
+
+
+def _settled(leases: Leases[Consumed], settling: Settling, now: float) -> list[Outcome]:
+    verb, references, seconds, reason = settling
+    if verb is Verb.ACK:
+        return leases.ack(references)
+    if verb is Verb.RELEASE:
+        return leases.release(now, references, seconds)
+    if verb is Verb.EXTEND:
+        return leases.extend(now, references, seconds)
+    return leases.reject(references, reason)
 
 
 def _status(progress: Progress, intake: Intake) -> PartitionStatus:

@@ -9,6 +9,7 @@ from eventbus_gateway.errors import GatewayError
 from eventbus_gateway.subscriptions.means import Means
 from eventbus_gateway.subscriptions.resource import Subscription, same_state
 from eventbus_gateway.subscriptions.shard import Shard
+from eventbus_gateway.telemetry import Serving
 
 logger = logging.getLogger(__name__)
 
@@ -83,6 +84,15 @@ class Shards:
         """See ``LocalShards``; one that is not open yet answers ``NotOwner`` itself."""
         served = self._served.get(Name(subscription_id, shard))
         return served.shard if served is not None else None
+
+    def serving(self) -> list[Serving]:
+        """What this process has of each subscription, for whoever measures."""
+        found: dict[str, Serving] = {}
+        for served in self._served.values():
+            one = served.shard.serving()
+            before = found.get(one.subscription)
+            found[one.subscription] = one if before is None else before.joined(one)
+        return list(found.values())
 
     async def close(self) -> None:
         """End all shards, with what they have done committed."""

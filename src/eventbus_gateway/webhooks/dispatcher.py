@@ -61,7 +61,7 @@ class Services:
         ask: asks a subscription's receiver whether it wants deliveries.
         origin: name of this system, which goes with deliveries to receivers that were asked.
         disable: told of a subscription whose receiver is gone for good.
-        count: counts attempts by what came of them.
+        count: counts attempts for a subscription, by its full name, and by what came of them.
         took: notes how many seconds an attempt took.
         breaker: when nothing is sent to an endpoint.
         clock: monotonic seconds, those of the leases.
@@ -76,7 +76,7 @@ class Services:
     ask: Callable[[Subscription, WebhookDelivery], Awaitable[Permission]]
     origin: str
     disable: Callable[[Subscription], None]
-    count: Callable[[str], None]
+    count: Callable[[str, str], None]
     took: Callable[[float], None]
     breaker: BreakerSettings = _BREAKER
     clock: Callable[[], float] = time.monotonic
@@ -289,7 +289,8 @@ class Dispatcher:
         request, outcome = sent.request, _BROKEN if sent.outcome is None else sent.outcome
         self._heard.note(outcome, self._services.now())
         self.trouble = None
-        self._services.count("success" if outcome.is_success else _word(outcome))
+        word = "success" if outcome.is_success else _word(outcome)
+        self._services.count(self._subscription.full_name, word)
         # Another owner may have the events by now, whatever the receiver has said.
         if not self._hand.may():
             self._endpoint.abandon(request.permit)

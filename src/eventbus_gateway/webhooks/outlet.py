@@ -61,11 +61,11 @@ class Telling(NamedTuple):
     """Whom an outlet tells what happens.
 
     Args:
-        attempted: counts attempts by what came of them.
+        attempted: counts attempts for a subscription, by its full name, and by what came of them.
         took: notes how many seconds an attempt took.
     """
 
-    attempted: Callable[[str], None]
+    attempted: Callable[[str, str], None]
     took: Callable[[float], None]
 
 

@@ -80,11 +80,17 @@ def test_an_event_that_always_fails_like_its_endpoint_does_not_keep_the_others_w
             await one.publish(1)
             while (await one.status())["shards"][0]["endpoint"]["state"] != "open":
                 await pause()
+            owner, label = pair.owner(one.about["id"]), f"care.{one.name}"
+            assert owner.metric("eventbus_webhook_breaker_open", subscription=label) == 1
+            assert owner.metric("eventbus_subscription_unacked_events", subscription=label) == 1
             await one.publish(20)
             await hook.until_taken(20)
             hook.manner = always(OK)
             await hook.until_taken(21)
             await caught_up(one)
+            assert owner.metric("eventbus_webhook_attempts_total", subscription=label, outcome="success") == 21
+            assert owner.metric("eventbus_webhook_attempts_total", subscription=label, outcome="5xx") >= 10
+            assert owner.metric("eventbus_subscription_events_total", subscription=label, outcome="ack") == 21
             check_complete(hook, one.published)
 
     asyncio.run(scenario())

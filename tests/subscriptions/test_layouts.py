@@ -116,6 +116,7 @@ PLACES = st.fixed_dictionaries(
 
 @settings(max_examples=400)
 @given(FORMS, st.lists(st.tuples(HEADERS, DATA, PLACES), min_size=1, max_size=4))
+@example({}, [([], b"{}", {}), ([("other", None)], b"1", {}), ([("ce_id", b"7")], b"1", {})])
 @example({}, [(GATEWAY, b'{"a":1}', {}), (GATEWAY[:-1], b"{}", {}), (GATEWAY, b"[]", {"key": None})])
 def test_the_text_is_that_of_the_event_or_left_to_it(
     form: dict[str, Any], records: list[tuple[RecordHeaders, bytes | None, dict[str, Any]]]
@@ -125,6 +126,7 @@ def test_the_text_is_that_of_the_event_or_left_to_it(
         one = record(headers, value, **others)
         text = out.text(one, TAIL)
         assert text is None or text == spelled(out, one)
+        assert text is None or out.layouts.id_of(one) == orjson.loads(text)["id"]
 
 
 @pytest.mark.parametrize(
@@ -146,6 +148,7 @@ def test_nearly_all_events_are_filled_in(headers: RecordHeaders, others: dict[st
     out, one = outgoing(), record(headers, **others)
     assert out.text(one, TAIL) == spelled(out, one) is not None
     assert out.text(one, TAIL) == spelled(out, one)
+    assert out.layouts.id_of(one) == orjson.loads(out.text(one, TAIL) or b"")["id"]
 
 
 @pytest.mark.parametrize(

@@ -109,7 +109,7 @@ def test_the_settings_and_metrics_that_are_named_exist() -> None:
     assert {("webhooks", name) for name in named} <= BY_PATH.keys()
     rendered = Metrics().exposition().decode()
     metrics = re.findall(r"`(eventbus_\w+)`", PAGE)
-    assert len(metrics) == 3
+    assert len(metrics) == 6
     assert all(f"# HELP {name.removesuffix('_total')}" in rendered for name in metrics)
 
 

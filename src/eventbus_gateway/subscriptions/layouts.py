@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from eventbus_gateway.kafka.consumed import are_short
+from eventbus_gateway.kafka.consumed import Consumed, are_short
 from eventbus_gateway.subscriptions.attributes import attribute_of
 
 _TEXT, _NUMBER = "%b", "%d"
@@ -29,6 +29,7 @@ class Layout(NamedTuple):
 
     Args:
         names: of the headers, in their order.
+        id: place of the value that is the event's id, None where no header says it.
         content_type: place of the value that says what the data is, None where none does.
         is_whole: whether the headers say all that an event has anyway. Else the values of ``_FILLED_IN`` have to
             follow those of the headers.
@@ -38,6 +39,7 @@ class Layout(NamedTuple):
     """
 
     names: tuple[str, ...]
+    id: int | None
     content_type: int | None
     is_whole: bool
     choose: Callable[[Values], tuple[bytes, ...]]
@@ -74,6 +76,12 @@ class Layouts:
         self.names, self.last = names, self._made[names]
         return self.last
 
+    def id_of(self, record: Consumed) -> str:
+        """The id of an event whose text was filled in."""
+        layout = self.of(record.headers.names)
+        stored = None if layout is None or layout.id is None else record.headers.values[layout.id]
+        return f"{record.topic}-{record.partition}-{record.offset}" if stored is None else stored.decode("ascii")
+
 
 def are_plain(texts: Values) -> bool:
     """Whether all are there and stand in JSON between quotes as they are.
@@ -104,7 +112,8 @@ def _laid_out(topic: str, names: tuple[str, ...]) -> Layout | None:
     keyless = said | dict.fromkeys(places, _TEXT) | {"topic": topic, "partition": _NUMBER, "offset": _NUMBER}
     keyed = keyless | {"partitionkey": _TEXT}
     choose = itemgetter(*known.values(), *places.values())
-    return Layout(names, content_type, is_whole, choose, _open(keyed), _open(keyless))
+    id_place = known["id"] if known["id"] < len(names) else None
+    return Layout(names, id_place, content_type, is_whole, choose, _open(keyed), _open(keyless))
 
 
 def _open(members: dict[str, Any]) -> bytes:

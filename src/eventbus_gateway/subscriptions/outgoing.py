@@ -141,7 +141,7 @@ class Outgoing:
         # By the whole frame: nearly all records of a topic have one of very few schemas.
         self._recent: dict[bytes, Codec] = {}
         self._rendered = Timestamps()
-        self._layouts = Layouts(form.topic)
+        self.layouts = Layouts(form.topic)
 
     def text(self, record: Consumed, tail: Sequence[bytes]) -> bytes | None:
         """The JSON text of an event; None where it is not put together that easily: then :meth:`event` tells more.
@@ -151,11 +151,11 @@ class Outgoing:
             tail: what follows the data, to the end of the text.
         """
         topic, partition, offset, _, key, value, (names, values) = record
-        form, layouts = self.form, self._layouts
+        form, layouts = self.form, self.layouts
         layout = layouts.last if names is layouts.names else layouts.of(names)
         if layout is None or value is None or topic != layouts.topic:
             return None
-        _, content_type, is_whole, choose, keyed, keyless = layout
+        _, _, content_type, is_whole, choose, keyed, keyless = layout
         told = None if content_type is None else values[content_type]
         is_avro = _IS_STORED_AVRO.get(told, form.is_avro)
         try:

@@ -1,14 +1,18 @@
 """The latest attempts of a subscription, for whoever looks why its events do not arrive."""
 
 from collections import deque
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
+from eventbus_gateway.kafka.consumed import Consumed
 from eventbus_gateway.subscriptions.instants import timestamp
+from eventbus_gateway.subscriptions.leased import Leased
 from eventbus_gateway.webhooks.decisions import Decision, Disable, Done, GiveUp, Outcome
 
 MOST_ATTEMPTS = 200
 """What one shard remembers."""
 _MOST_ID = 256
+_new = tuple.__new__
 
 
 class Attempt(NamedTuple):
@@ -61,7 +65,7 @@ class Tried(NamedTuple):
         topic: name of the topic.
         partition: number of the partition.
         offset: of the record.
-        event_id: id of the event.
+        event_id: id of the event, cut where it is very long.
         number: of the attempt.
     """
 
@@ -70,6 +74,34 @@ class Tried(NamedTuple):
     offset: int
     event_id: str
     number: int
+
+    @classmethod
+    def of(cls, leased: Leased[Consumed], event_id: str) -> "Tried":
+        """What is remembered of an event.
+
+        Args:
+            leased: its hand-out.
+            event_id: its id, however long.
+        """
+        topic, partition, offset, *_ = leased.event.payload
+        return _new(cls, (topic, partition, offset, event_id[:_MOST_ID], leased.delivery_count))
+
+
+class _Request(NamedTuple):
+    """A request that has ended; see ``RecentAttempts.add``."""
+
+    tried: Sequence[Tried]
+    at: int
+    latency_ms: float
+    outcome: Outcome
+    decisions: Sequence[Decision]
+
+    def attempts(self) -> Iterator[Attempt]:
+        """One for each of its events."""
+        at, outcome = self.at, self.outcome
+        failure = None if outcome.failure is None else outcome.failure.value
+        for tried, decision in zip(self.tried, self.decisions, strict=True):
+            yield Attempt(at, *tried, outcome.status, failure, self.latency_ms, name(decision))
 
 
 class RecentAttempts:
@@ -80,26 +112,33 @@ class RecentAttempts:
     """
 
     def __init__(self, most: int = MOST_ATTEMPTS) -> None:
-        self._attempts: deque[Attempt] = deque(maxlen=most)
+        self._most = most
+        # Put together when somebody asks: that nobody will for nearly all of them.
+        self._requests: deque[_Request] = deque()
+        self._count = 0
 
-    def add(self, tried: Tried, at: int, latency_ms: float, outcome: Outcome, decision: Decision) -> None:
-        """Remember an attempt, and forget the one that ended first where there are too many.
+    def add(
+        self, tried: Sequence[Tried], at: int, latency_ms: float, outcome: Outcome, decisions: Sequence[Decision]
+    ) -> None:
+        """Remember the attempts of a request, and forget those that ended first where there are too many.
 
         Args:
-            tried: its event.
+            tried: its events.
             at: milliseconds since the epoch of its start.
             latency_ms: from start to end.
             outcome: how it ended.
-            decision: what became of the event.
+            decisions: what became of each event.
         """
-        failure = None if outcome.failure is None else outcome.failure.value
-        tried = tried._replace(event_id=tried.event_id[:_MOST_ID])
-        self._attempts.append(Attempt(at, *tried, outcome.status, failure, latency_ms, name(decision)))
+        self._requests.append(_Request(tried[-self._most :], at, latency_ms, outcome, decisions[-self._most :]))
+        self._count += len(self._requests[-1].tried)
+        while self._count - len(self._requests[0].tried) >= self._most:
+            self._count -= len(self._requests.popleft().tried)
 
     def latest(self, limit: int) -> list[Attempt]:
         """The attempts that started last, the latest first."""
+        attempts = [attempt for request in self._requests for attempt in request.attempts()][-self._most :]
         # Of those that started together, the one that ended last.
-        return sorted(self._attempts, key=_start)[::-1][: max(0, limit)]
+        return sorted(attempts, key=_start)[::-1][: max(0, limit)]
 
 
 def name(decision: Decision) -> str:

@@ -7,6 +7,7 @@ import asyncio
 import logging
 import random
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -305,11 +306,10 @@ class Dispatcher:
 
     def _remember(self, sent: "_Sent", decisions: Sequence[Decision], at: float, took_ms: float) -> None:
         outcome = _BROKEN if sent.outcome is None else sent.outcome
-        for leased, event_id, decision in zip(sent.request.events, sent.ids, decisions, strict=True):
-            record = leased.event.payload
-            tried = Tried(record.topic, record.partition, record.offset, event_id, leased.delivery_count)
-            self._attempts.add(tried, _milliseconds(at), took_ms, outcome, decision)
-            self._hand.counted(_what(decision), 1)
+        tried = list(map(Tried.of, sent.request.events, sent.ids))
+        self._attempts.add(tried, _milliseconds(at), took_ms, outcome, decisions)
+        for what, count in Counter(map(_what, decisions)).items():
+            self._hand.counted(what, count)
 
     # How it ends.
 

@@ -211,4 +211,5 @@ def _ping(subscription: Subscription, event_id: str, form: str) -> Message:
     }
     if form == "binary":
         return binary(event, None)
-    return structured(event) if form == "structured" else batch([orjson.dumps(event)])
+    text = orjson.dumps(event)
+    return structured(text) if form == "structured" else batch([text])

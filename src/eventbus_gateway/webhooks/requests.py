@@ -17,6 +17,7 @@ from eventbus_gateway.webhooks.outbound import Outbound
 from eventbus_gateway.webhooks.rotating import RotatingSigner
 from eventbus_gateway.webhooks.signing import ID_HEADER, TIMESTAMP_HEADER
 
+_END = (b"}",)
 _NAME_BYTES = 6
 _PLACES_BYTES = 12
 
@@ -62,17 +63,14 @@ class Requests:
         Raises:
             RegistryUnavailable, Overloaded, ShuttingDown: a schema cannot be fetched now.
         """
-        events = []
-        for each in leased:
-            record = each.event.payload
-            outgoing = self._outgoing_of(record.topic)
-            events.append(outgoing.event(record) or await outgoing.complete(record))
-        ids = [str(event["id"]) for event in events]
         if delivery.format == "binary":
-            return Made(binary(events[0], leased[0].event.payload.value), ids)
+            record = leased[0].event.payload
+            outgoing = self._outgoing_of(record.topic)
+            event = outgoing.event(record) or await outgoing.complete(record)
+            return Made(binary(event, record.value), [str(event["id"])])
+        texts, ids = await self._texts(leased)
         if delivery.format == "structured":
-            return Made(structured(events[0]), ids)
-        texts = [orjson.dumps(event) for event in events]
+            return Made(structured(texts[0]), ids)
         fit = fitting(map(len, texts), delivery.request.max_events, delivery.request.max_bytes)
         return Made(batch(texts[:fit]), ids[:fit])
 
@@ -105,8 +103,24 @@ class Requests:
         first = self._place(leased[0])
         if len(leased) == 1:
             return first
-        places = "\n".join([self._place(each) for each in leased])
-        return f"{first}-{blake2b(places.encode(), digest_size=_PLACES_BYTES).hexdigest()}"
+        places = [(each.origin.topic, each.origin.partition, each.event.offset) for each in leased]
+        return f"{first}-{blake2b(repr(places).encode(), digest_size=_PLACES_BYTES).hexdigest()}"
+
+    async def _texts(self, leased: Sequence[Leased[Consumed]]) -> tuple[list[bytes], list[str]]:
+        """Events as JSON, and their ids."""
+        texts, ids = list[bytes](), list[str]()
+        for each in leased:
+            record = each.event.payload
+            outgoing = self._outgoing_of(record.topic)
+            text = outgoing.text(record, _END)
+            if text is not None:
+                ids.append(outgoing.layouts.id_of(record))
+            else:
+                event = outgoing.event(record) or await outgoing.complete(record)
+                text = orjson.dumps(event)
+                ids.append(str(event["id"]))
+            texts.append(text)
+        return texts, ids
 
     def _place(self, leased: Leased[Consumed]) -> str:
         origin = leased.origin

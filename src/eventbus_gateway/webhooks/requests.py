@@ -3,6 +3,8 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from hashlib import blake2b
+from itertools import groupby
+from operator import attrgetter
 from typing import NamedTuple
 
 import orjson
@@ -103,7 +105,11 @@ class Requests:
         first = self._place(leased[0])
         if len(leased) == 1:
             return first
-        places = [(each.origin.topic, each.origin.partition, each.event.offset) for each in leased]
+        # By runs of one partition: batches have few of them.
+        places = [
+            (origin.topic, origin.partition, [each.event.offset for each in run])
+            for origin, run in groupby(leased, attrgetter("origin"))
+        ]
         return f"{first}-{blake2b(repr(places).encode(), digest_size=_PLACES_BYTES).hexdigest()}"
 
     async def _texts(self, leased: Sequence[Leased[Consumed]]) -> tuple[list[bytes], list[str]]:

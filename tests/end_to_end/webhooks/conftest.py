@@ -11,8 +11,8 @@ from tests.end_to_end.webhooks.receivers import Receiver
 
 @pytest.fixture(scope="package")
 def company(victim: Broker) -> Iterator[Replicas]:
-    """What the others start with."""
-    with Replicas(victim, 2, webhooks=WEBHOOKS) as two:
+    """What the others start with; commits give up within an outage."""
+    with Replicas(victim, 2, webhooks=WEBHOOKS, consume={"positions_timeout_seconds": 2}) as two:
         yield two
 
 

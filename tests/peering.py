@@ -19,8 +19,8 @@ from eventbus_gateway.api.routes import Router
 from eventbus_gateway.api.server import Server, address_of, listen
 from eventbus_gateway.api.settings import HttpSettings
 from eventbus_gateway.api.table import internal_routes
+from eventbus_gateway.auth.chain import Anonymous
 from eventbus_gateway.auth.policy import Policy
-from eventbus_gateway.auth.principal import Anonymous
 from eventbus_gateway.errors import GatewayError, NotOwner
 from eventbus_gateway.subscriptions.calls import Ask, PartitionStatus, Settling, ShardCalls, ShardStatus
 from eventbus_gateway.subscriptions.hand import EndpointStatus

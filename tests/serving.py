@@ -26,9 +26,9 @@ from eventbus_gateway.api.server import Server, address_of, listen
 from eventbus_gateway.api.settings import HttpSettings, PublishSettings, ReadSettings, TopicSettings
 from eventbus_gateway.api.table import public_routes
 from eventbus_gateway.api.topics import Topics
+from eventbus_gateway.auth.chain import authenticator
 from eventbus_gateway.auth.limits import EventLimits
 from eventbus_gateway.auth.policy import policy
-from eventbus_gateway.auth.principal import authenticator
 from eventbus_gateway.auth.settings import AuthSettings
 from eventbus_gateway.kafka.memory import MemoryKafka
 from eventbus_gateway.kafka.memory_reader import MemoryReader

@@ -32,9 +32,9 @@ from eventbus_gateway.api.subscriptions import Subscriptions
 from eventbus_gateway.api.table import SubscriptionHandlers, internal_routes, public_routes
 from eventbus_gateway.api.topics import Topics
 from eventbus_gateway.api.webhooks import Webhooks
+from eventbus_gateway.auth.chain import Anonymous, authenticator
 from eventbus_gateway.auth.limits import EventLimits
 from eventbus_gateway.auth.policy import Policy, policy
-from eventbus_gateway.auth.principal import Anonymous, authenticator
 from eventbus_gateway.config import Config
 from eventbus_gateway.errors import GatewayError
 from eventbus_gateway.kafka.administration import Administration

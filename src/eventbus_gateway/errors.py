@@ -285,6 +285,8 @@ class AccessError(GatewayError):
 class Unauthenticated(AccessError):
     code = "unauthenticated"
     title = "Credentials are missing or not valid"
+    error: str | None = "invalid_token"
+    """RFC 6750 section 3.1; None where nothing was presented that could be judged."""
 
 
 class Forbidden(AccessError):

@@ -19,8 +19,8 @@ from eventbus_gateway.api.settings import ReadSettings
 from eventbus_gateway.api.subscriptions import Subscriptions
 from eventbus_gateway.api.table import subscription_routes, webhook_routes
 from eventbus_gateway.api.webhooks import Webhooks
+from eventbus_gateway.auth.chain import authenticator
 from eventbus_gateway.auth.policy import policy
-from eventbus_gateway.auth.principal import authenticator
 from eventbus_gateway.auth.settings import ApiKeySettings, AuthSettings, GrantSettings
 from eventbus_gateway.errors import GatewayError, InvalidSubscription
 from eventbus_gateway.kafka.consumed import Consumed, Headers

@@ -14,8 +14,8 @@ from eventbus_gateway.api.http import Answer, Request
 from eventbus_gateway.api.internal import Internal
 from eventbus_gateway.api.routes import Router
 from eventbus_gateway.api.table import internal_routes
+from eventbus_gateway.auth.chain import Anonymous
 from eventbus_gateway.auth.policy import Policy
-from eventbus_gateway.auth.principal import Anonymous
 from eventbus_gateway.kafka.memory import MemoryKafka
 from eventbus_gateway.telemetry import Metrics
 

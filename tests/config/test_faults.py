@@ -15,6 +15,11 @@ from eventbus_gateway.config import InvalidConfig, load
 from eventbus_gateway.config.keys import ANY_TOPIC, BY_PATH, general
 
 SOUND = every_key()
+PROXIES = {
+    "auth__mode": "several",
+    "auth__methods": ("api_keys", "certificates"),
+    "auth__certificate_proxies": ("10.0.0.0/8", "fd00::/8"),
+}
 
 
 def _faults(values: Values, environ: dict[str, str] | None = None) -> list[tuple[str, str]]:
@@ -163,6 +168,39 @@ def test_a_value_of_the_environment_that_does_not_fit_is_reported_with_its_varia
             {"auth__grants": ({"principal": "*", "actions": ("read",), "topics": ("a", "b?")},)},
             ["auth.grants[0].topics[1]"],
         ),
+        ({"auth__methods": ("api_keys",)}, ["auth.methods"]),
+        ({"auth__mode": "several"}, ["auth.methods"]),
+        ({"auth__mode": "several", "auth__methods": ("api_keys", "api_keys")}, ["auth.methods"]),
+        ({"auth__mode": "several", "auth__methods": ("anonymous",)}, ["auth.methods"]),
+        ({"auth__mode": "several", "auth__methods": ("password",)}, ["auth.methods[0]"]),
+        (
+            {"auth__mode": "several", "auth__methods": ("certificates",)},
+            ["auth.certificate_proxies", "auth.certificates"],
+        ),
+        ({"auth__certificate_proxies": ("10.0.0.0/8",)}, ["auth.certificate_proxies"]),
+        ({"auth__certificate_proxies": ("10.0.0.1/8",)}, ["auth.certificate_proxies[0]"]),
+        ({"auth__certificate_header": "Authorization"}, ["auth.certificate_header"]),
+        ({"auth__certificate_header": "authorization"}, ["auth.certificate_header"]),
+        (
+            {**PROXIES, "auth__certificates": ({"value": "CN=a", "principal": "a"},) * 2},
+            ["auth.certificates[1].value"],
+        ),
+        (
+            {
+                **PROXIES,
+                "auth__certificate_format": "subject",
+                "auth__certificates": ({"kind": "dns", "value": "a.example", "principal": "a"},),
+            },
+            ["auth.certificates[0].kind"],
+        ),
+        (
+            {**PROXIES, "auth__certificates": ({"value": "CN=a", "principal": "anonymous"},)},
+            ["auth.certificates[0].principal"],
+        ),
+        (
+            {"auth__api_keys": (*SOUND["auth", "api_keys"], {"principal": "anonymous", "sha256": "6" * 64})},
+            ["auth.api_keys[1].principal"],
+        ),
         ({"publish__max_batch_bytes": 2_000, "publish__max_event_bytes": 3_000}, ["publish.max_batch_bytes"]),
         (
             {"publish__max_batch_bytes": 5_000_000, "http__max_in_flight_bytes": 4_000_000},
@@ -218,6 +256,13 @@ def test_what_does_not_go_together_is_reported(changes: dict[str, Any], keys: li
         {"topics__visits__key_format": "avro", "topics__visits__key": None},
         {"registry__bearer_token": "s3cret-bearer", "registry__username": None, "registry__password": None},
         {"auth__grants": ({"principal": "*", "actions": ("read", "publish"), "topics": ("*",)},)},
+        {"auth__key_table": True, "auth__api_keys": None},
+        {
+            **PROXIES,
+            "auth__certificate_format": None,
+            "auth__certificates": ({"kind": "uri", "value": "spiffe://example/a", "principal": "a"},),
+        },
+        {"auth__mode": "several", "auth__methods": ("api_keys", "oidc", "anonymous")},
     ],
 )
 def test_what_goes_together_is_no_fault(changes: dict[str, Any]) -> None:

@@ -20,13 +20,21 @@ SECRETS = {
 }
 HASH = "5" * 64
 FOLDER = str(pathlib.Path(__file__).parent)
-LEFT_OUT = {"registry.kind", "registry.folder", "registry.bearer_token"}
+LEFT_OUT = {
+    "registry.kind",
+    "registry.folder",
+    "registry.bearer_token",
+    "auth.key_table",
+    "auth.methods",
+    "auth.certificate_proxies",
+    "auth.certificates",
+}
 
 Values = dict[tuple[str, ...], Any]
 
 
 def every_key() -> Values:
-    """All keys that can be set together: a registry by URL and not by folder, its password and not its token."""
+    """All keys that can be set together: a registry by URL, its password and not its token, API keys alone."""
     chosen = {
         "kafka.bootstrap_servers": "broker-1:9092,[::1]:9093",
         "kafka.security_protocol": "SASL_SSL",
@@ -34,7 +42,8 @@ def every_key() -> Values:
         "registry.url": "https://registry.example:8443/path",
         "http.max_in_flight_bytes": 200_000_000,
         "auth.mode": "api_keys",
-        "auth.api_keys": ({"principal": "scheduling", "sha256": HASH},),
+        "auth.api_keys": ({"principal": "scheduling", "sha256": HASH, "roles": ("writer",)},),
+        "auth.certificate_header": "x-client-subject",
         "auth.grants": ({"principal": "scheduling", "actions": ("publish",), "topics": ("visits*",)},),
         "auth.events_per_second": 12.5,
         "subscriptions.internal_topic_prefix": "_another",

@@ -69,7 +69,7 @@ class AsgiAdapter:
     def _head(self, scope: Scope) -> Request:
         pairs: list[tuple[bytes, bytes]] = scope["headers"]
         headers = dict(pairs)
-        return Request(
+        request = Request(
             scope["method"],
             scope["path"],
             scope["query_string"],
@@ -78,6 +78,9 @@ class AsgiAdapter:
             usable_request_id(headers.get(b"x-request-id")) or self._ids(),
             repeated_names(pairs) if len(headers) != len(pairs) else frozenset(),
         )
+        client = scope.get("client")
+        request.peer = client[0] if client else ""
+        return request
 
     async def _answer(self, request: Request, receive: Receive) -> Answer:
         admission = self._admission

@@ -127,6 +127,7 @@ class Connection(RememberingConnection):
             head.match.route.method, head.path, head.query, head.headers, body, edge.ids(), head.repeated
         )
         request.memo = head.memo
+        request.peer = self.peer  # of this connection, whoever sent the same head before
         exchange = Exchange(request, head.match, True, head.content_length)
         self._before, self.cycle = self.cycle, exchange
         try:
@@ -155,6 +156,7 @@ class Connection(RememberingConnection):
             path, query, match = hot
             request_id = usable_request_id(headers.get(b"x-request-id")) or edge.ids()
             request = Request(match.route.method, path, query, headers, b"", request_id, repeated)
+            request.peer = self.peer
             keep_alive = version == "1.1" and self.parser.should_keep_alive() and not edge.is_draining
             self._incoming = Exchange(request, match, keep_alive, limit)
             self._before, self.cycle = self.cycle, self._incoming
@@ -208,9 +210,6 @@ class Connection(RememberingConnection):
         self._take(exchange)
 
     # Answering
-
-    def _is_answering(self) -> bool:
-        return not self.cycle.response_complete
 
     def _is_waiting_behind_another(self) -> bool:
         return not self._before.response_complete

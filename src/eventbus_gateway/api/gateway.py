@@ -11,8 +11,9 @@ import orjson
 from eventbus_gateway.api.http import Answer, Request
 from eventbus_gateway.api.problems import problem
 from eventbus_gateway.api.routes import Access, Match, Router
+from eventbus_gateway.auth.chain import Authenticate
 from eventbus_gateway.auth.policy import Action, Policy
-from eventbus_gateway.auth.principal import Authenticate
+from eventbus_gateway.auth.principal import Principal
 from eventbus_gateway.errors import GatewayError, InternalError, InvalidHeader
 from eventbus_gateway.telemetry import Metrics
 
@@ -64,6 +65,7 @@ class Gateway:
     ) -> None:
         self.router = router
         self._authenticate = authenticate
+        self._single = _SINGLE | authenticate.credentials
         self._policy = policy
         self._metrics = metrics
         self._access_log = access_log
@@ -80,7 +82,14 @@ class Gateway:
             if match is None:
                 match = self.router.match(request.method, request.path)
             request.params = match.params
-            self._let_in(request, match)
+            if request.repeated:
+                self._refuse_repeated(request.repeated)
+            access = match.route.access
+            if access is not _OPEN:
+                caller = self._authenticate(request.headers, request.peer)
+                request.principal = caller if isinstance(caller, Principal) else await caller
+                if isinstance(access, Action):
+                    self._policy.require(request.principal, access, match.params["topic"])
             answer = await match.route.handler(request)
         except GatewayError as error:
             answer = problem(error, request.path, _outcome(error, match))
@@ -109,21 +118,10 @@ class Gateway:
         if self._access_log is not None:
             self._access_log.write(_line(request, answer, route, seconds))
 
-    def _let_in(self, request: Request, match: Match) -> None:
-        if request.repeated:
-            _refuse_repeated(request.repeated)
-        access = match.route.access
-        if access is _OPEN:
-            return
-        request.principal = self._authenticate(request.headers)
-        if isinstance(access, Action):
-            self._policy.require(request.principal, access, match.params["topic"])
-
-
-def _refuse_repeated(names: frozenset[bytes]) -> None:
-    for name in names:
-        if name in _SINGLE or name.startswith(b"ce-"):
-            raise InvalidHeader(f"The header {name.decode('latin-1')} came more than once.")
+    def _refuse_repeated(self, names: frozenset[bytes]) -> None:
+        for name in names:
+            if name in self._single or name.startswith(b"ce-"):
+                raise InvalidHeader(f"The header {name.decode('latin-1')} came more than once.")
 
 
 def _outcome(error: GatewayError, match: Match | None) -> str | None:

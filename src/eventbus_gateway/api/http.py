@@ -34,6 +34,7 @@ class Request:
         request_id: the caller's ``x-request-id`` where it is usable, else a new one.
         params: the path's variable segments, filled in by the router.
         principal: who calls, filled in once that is established.
+        peer: address at the other end of the connection, filled in by the server; empty where there is none.
         memo: shared by all requests that came with the same head; None where nobody remembers it.
         gone: completes when the caller has gone away, for handlers that wait long; never, where the server does not
             tell.
@@ -47,6 +48,7 @@ class Request:
         "method",
         "params",
         "path",
+        "peer",
         "principal",
         "query",
         "repeated",
@@ -73,6 +75,7 @@ class Request:
         self.params: dict[str, str] = {}
         self.memo: Memo | None = None
         self.principal: Principal = NOBODY
+        self.peer = ""
         self.gone: Callable[[], Coroutine[None, None, None]] = never
 
 

@@ -91,5 +91,6 @@ def _headers(error: errors.GatewayError, status: int) -> tuple[tuple[bytes, byte
     if isinstance(error, errors.UnsupportedEncoding):
         headers.append((b"accept-encoding", b"gzip"))
     if isinstance(error, errors.Unauthenticated):
-        headers.append((b"www-authenticate", b'Bearer realm="eventbus"'))
+        reason = "" if error.error is None else f', error="{error.error}"'
+        headers.append((b"www-authenticate", f'Bearer realm="eventbus"{reason}'.encode()))
     return tuple(headers)

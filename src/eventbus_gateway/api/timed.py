@@ -30,9 +30,11 @@ class TimedConnection(HttpToolsProtocol):
         self.deadline = math.inf
         self.flush_deadline = math.inf
         self._on_expiry: Callable[[], None] = self._close
+        self.peer = ""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self.peer = self.client[0] if self.client else ""
         self._edge.connections.add(self)
         self._arm(self._edge.http.header_timeout_seconds, self._close)
 

@@ -1,10 +1,12 @@
 """The ``[auth]`` section of the configuration."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
-from eventbus_gateway.section import Section
+from eventbus_gateway.section import Network, Section
+
+Role = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
 
 
 class ApiKeySettings(Section):
@@ -14,6 +16,22 @@ class ApiKeySettings(Section):
     """Name of the principal that the key stands for."""
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     """SHA-256 of the key, in lower-case hexadecimal."""
+    roles: tuple[Role, ...] = Field((), max_length=100)
+    """Names of the roles that the key gives to whoever presents it."""
+
+
+class CertificateSettings(Section):
+    """Whom a client certificate stands for, by one of its names as a trusted proxy writes it."""
+
+    kind: Literal["subject", "uri", "dns"] = "subject"
+    """Which name is compared: the subject's distinguished name, or a URI or DNS name of the certificate, which only
+    ``xfcc`` tells."""
+    value: str = Field(min_length=1, max_length=1_024)
+    """The name; every character counts."""
+    principal: str = Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")
+    """Name of the principal that the certificate stands for."""
+    roles: tuple[Role, ...] = Field((), max_length=100)
+    """Names of the roles that the certificate gives to its holder."""
 
 
 class GrantSettings(Section):
@@ -30,13 +48,41 @@ class GrantSettings(Section):
 class AuthSettings(Section):
     """Who may call, and what each caller may do."""
 
-    mode: Literal["api_keys", "anonymous"] = "api_keys"
-    """``api_keys`` asks every caller for a key; ``anonymous`` lets everybody do everything."""
+    mode: Literal["api_keys", "anonymous", "several"] = "api_keys"
+    """``api_keys`` asks every caller for a key; ``anonymous`` lets everybody do everything; ``several`` takes each of
+    ``methods``."""
+    methods: tuple[Literal["api_keys", "oidc", "certificates", "anonymous"], ...] = Field((), max_length=4)
+    """With mode ``several``, how callers may prove who they are: API keys, tokens of OpenID Connect issuers, client
+    certificates that a proxy has asked for. With ``anonymous``, requests without any credential are let in too, as
+    the principal ``anonymous``; grants say what it may do."""
     api_keys: tuple[ApiKeySettings, ...] = Field(default=(), max_length=10_000)
-    """The keys that are accepted."""
+    """Keys that are accepted beside those of the table."""
+    key_table: bool = False
+    """Accept the keys that ``eventbus keys`` keeps in Kafka; they can be created and revoked while replicas run."""
+    max_key_principals: int = Field(10_000, ge=1, le=1_000_000)
+    """Principals that have keys in the table."""
+    certificate_header: str = Field("x-forwarded-client-cert", pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")
+    """Header in which a proxy tells whose certificate it has verified, in lower case."""
+    certificate_format: Literal["xfcc", "subject"] = "xfcc"
+    """What is in it: Envoy's ``x-forwarded-client-cert`` of one certificate, or the subject's distinguished name and
+    nothing else, as nginx and load balancers write it."""
+    certificate_proxies: tuple[Network, ...] = Field((), max_length=1_000)
+    """Addresses of the proxies whose word counts; from any other one a request with that header is refused."""
+    certificates: tuple[CertificateSettings, ...] = Field((), max_length=10_000)
+    """Whom client certificates stand for."""
     grants: tuple[GrantSettings, ...] = Field(default=(), max_length=10_000)
     """What each principal may do; nothing is allowed that no grant allows."""
     events_per_second: float | None = Field(None, gt=0)
     """Events that one principal may publish per second; no limit when empty."""
     burst_events: int = Field(1_000, ge=1)
     """Events that one principal may publish at once after a pause."""
+
+    @property
+    def ways(self) -> frozenset[str]:
+        """How callers may prove who they are, or that they need not."""
+        return frozenset(self.methods) if self.mode == "several" else frozenset({self.mode})
+
+    @property
+    def uses_key_table(self) -> bool:
+        """Whether keys of the table are accepted."""
+        return self.key_table and "api_keys" in self.ways

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
+from eventbus_gateway.auth.principal import ANONYMOUS
 from eventbus_gateway.config.model import Config
 from eventbus_gateway.webhooks.sealing import InvalidKeys, parse_keys
 
@@ -119,14 +120,27 @@ def _registry_tls(config: Config) -> Iterator[Broken]:
                 yield _broken("would not be used: registry.url is not https://", f"registry.{name}", "registry.url")
 
 
+def _ways(config: Config) -> Iterator[Broken]:
+    auth = config.auth
+    if auth.mode == "several" and not auth.methods:
+        yield _broken("is empty: auth.mode several needs at least one", "auth.methods", "auth.mode")
+    elif auth.mode != "several" and auth.methods:
+        yield _broken(f"would not be used: auth.mode is {auth.mode}", "auth.methods", "auth.mode")
+    if len(set(auth.methods)) < len(auth.methods):
+        yield _broken("names one more than once", "auth.methods")
+    if auth.mode == "several" and auth.methods and auth.ways == {"anonymous"}:
+        sentence = 'has anonymous alone: set auth.mode to "anonymous" to let everybody do everything'
+        yield _broken(sentence, "auth.methods", "auth.mode")
+
+
 def _api_keys(config: Config) -> Iterator[Broken]:
     auth = config.auth
-    if auth.mode == "api_keys" and not auth.api_keys:
+    if "api_keys" in auth.ways and not auth.api_keys and not auth.key_table:
         sentence = (
-            "is empty, so nobody could call: add a key with its principal and sha256, "
+            "is empty, so nobody could call: add a key with its principal and sha256, set auth.key_table, "
             'or set auth.mode to "anonymous" to let everybody do everything'
         )
-        yield _broken(sentence, "auth.api_keys", "auth.mode")
+        yield _broken(sentence, "auth.api_keys", "auth.mode", "auth.methods", "auth.key_table")
     first: dict[str, int] = {}
     for at, key in enumerate(auth.api_keys):
         other = first.setdefault(key.sha256, at)
@@ -135,13 +149,46 @@ def _api_keys(config: Config) -> Iterator[Broken]:
             yield Broken(place, f"is the same as of auth.api_keys[{other}]", ("auth.api_keys",))
 
 
+def _certificates(config: Config) -> Iterator[Broken]:
+    auth = config.auth
+    proxies, certificates = "auth.certificate_proxies", "auth.certificates"
+    for key, values in ((proxies, auth.certificate_proxies), (certificates, auth.certificates)):
+        if "certificates" in auth.ways and not values:
+            yield _broken("is empty, and auth.methods has certificates", key, "auth.mode", "auth.methods")
+        elif "certificates" not in auth.ways and values:
+            yield _broken("would not be used: auth.methods has no certificates", key, "auth.mode", "auth.methods")
+    if auth.certificate_header in {"authorization", "x-api-key"}:
+        yield _broken("must not be a header of other credentials", "auth.certificate_header")
+    first: dict[tuple[str, str], int] = {}
+    for at, one in enumerate(auth.certificates):
+        other = first.setdefault((one.kind, one.value), at)
+        if other != at:
+            place = f"{certificates}[{at}].value"
+            yield Broken(place, f"is the same as of {certificates}[{other}]", (certificates,))
+        if one.kind != "subject" and auth.certificate_format == "subject":
+            sentence = "would never be found: auth.certificate_format is subject"
+            yield Broken(f"{certificates}[{at}].kind", sentence, (certificates, "auth.certificate_format"))
+
+
+def _nobody(config: Config) -> Iterator[Broken]:
+    """No credential may stand for those who have none."""
+    auth = config.auth
+    api_keys = [key.principal for key in auth.api_keys]
+    certificates = [certificate.principal for certificate in auth.certificates]
+    for key, principals in (("auth.api_keys", api_keys), ("auth.certificates", certificates)):
+        for at, principal in enumerate(principals):
+            if principal == ANONYMOUS.name:
+                yield Broken(f"{key}[{at}].principal", "must not be that of callers without a credential", (key,))
+
+
 def _grants(config: Config) -> Iterator[Broken]:
     principals = {key.principal for key in config.auth.api_keys} | {"*"}
     for at, grant in enumerate(config.auth.grants):
         place = f"auth.grants[{at}]"
-        if config.auth.mode == "api_keys" and grant.principal not in principals:
+        if config.auth.mode == "api_keys" and not config.auth.key_table and grant.principal not in principals:
             sentence = "has no key in auth.api_keys"
-            yield Broken(f"{place}.principal", sentence, ("auth.grants", "auth.api_keys", "auth.mode"))
+            keys = ("auth.grants", "auth.api_keys", "auth.mode", "auth.key_table")
+            yield Broken(f"{place}.principal", sentence, keys)
         for number, topic in enumerate(grant.topics):
             if not re.fullmatch(r"[A-Za-z0-9._*-]{1,249}", topic):
                 sentence = "must be the name of a topic, or a pattern of letters, digits, '.', '_', '-' and '*'"
@@ -253,7 +300,10 @@ _RULES: tuple[Callable[[Config], Iterator[Broken]], ...] = (
     _registry_place,
     _registry_credentials,
     _registry_tls,
+    _ways,
     _api_keys,
+    _certificates,
+    _nobody,
     _grants,
     _peers,
     _sessions,

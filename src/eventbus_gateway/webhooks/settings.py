@@ -1,23 +1,14 @@
 """The ``[webhooks]`` section of the configuration."""
 
-import ipaddress
 import re
 from typing import Annotated
 
 from pydantic import AfterValidator, Field, SecretStr
 
-from eventbus_gateway.section import Section
+from eventbus_gateway.section import Network, Section
 
 _HOST = re.compile(r"(?:\*\.)?[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,251}[A-Za-z0-9_])?")
 _ORIGIN = r"^[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?$"
-
-
-def _network(text: str) -> str:
-    try:
-        ipaddress.ip_network(text)
-    except ValueError:
-        raise ValueError("must be a network such as 10.0.0.0/8 or fd00::/8, without bits behind its length") from None
-    return text
 
 
 def _host(text: str) -> str:
@@ -33,7 +24,6 @@ def _ports(text: str) -> str:
     return text
 
 
-Network = Annotated[str, AfterValidator(_network)]
 Host = Annotated[str, AfterValidator(_host)]
 Ports = Annotated[str, AfterValidator(_ports)]
 

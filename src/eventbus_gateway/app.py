@@ -32,11 +32,12 @@ from eventbus_gateway.api.subscriptions import Subscriptions
 from eventbus_gateway.api.table import SubscriptionHandlers, internal_routes, public_routes
 from eventbus_gateway.api.topics import Topics
 from eventbus_gateway.api.webhooks import Webhooks
-from eventbus_gateway.auth.chain import Anonymous, authenticator
+from eventbus_gateway.auth.chain import Anonymous
 from eventbus_gateway.auth.limits import EventLimits
 from eventbus_gateway.auth.policy import Policy, policy
 from eventbus_gateway.config import Config
 from eventbus_gateway.errors import GatewayError
+from eventbus_gateway.identity.identity import Identity
 from eventbus_gateway.kafka.administration import Administration
 from eventbus_gateway.kafka.cluster import Cluster
 from eventbus_gateway.kafka.embedded import EmbeddedKafka, EmbeddedSink
@@ -127,6 +128,9 @@ class App:
         self._reading_topics: asyncio.Task[None] | None = None
         self._topics = Topics(self._cluster, config.topics, config.topic_defaults)
         self._administration = Administration(config.kafka)
+        keeper = InternalTopics(self._administration, _TOPICS_SECONDS)
+        self._identity = Identity(config.auth, config.subscriptions, config.kafka, self._producer, keeper)
+        self._identity.measure(self.metrics.gauge)
         positions = Positions if embedded is None else EmbeddedPositions
         self._positions = positions(self._administration, config.kafka, config.consume)
         self._reader = _kafka_reader(config, self._positions, self._producer)
@@ -188,6 +192,7 @@ class App:
                 await parts.outlet.close()
 
             # Phase 5: let Kafka acknowledge what is still under way (its caller may have gone)
+            await self._identity.close()
             await self._cluster.close()
             await self._reader.close()
             await self._administration.close()
@@ -205,9 +210,11 @@ class App:
         await self._producer.start()
         await self._administration.start()
         await self._warm_up()
+        patience = _WARM_UP_SECONDS if self._producer.status().up else 0.0
+        await self._identity.start(patience)
         if parts is not None:
             await parts.outlet.start(parts.replica.lifecycle.disable)
-            await parts.replica.start(_WARM_UP_SECONDS if self._producer.status().up else 0.0)
+            await parts.replica.start(patience)
 
     async def run(self, on_ready: Callable[[Addresses], None] = _log_addresses) -> None:
         """Serve until SIGTERM, SIGINT or :meth:`stop`, then drain.
@@ -245,7 +252,7 @@ class App:
         subscriptions = SubscriptionHandlers() if parts is None else self._subscription_handlers(parts, allowed)
         routes = public_routes(publish, self._read, self._topics, self._schemas, allowed, served, subscriptions)
         log = self._access_log if config.http.access_log else None
-        return Gateway(Router(routes), authenticator(config.auth), allowed, self.metrics, log)
+        return Gateway(Router(routes), self._identity.authenticate, allowed, self.metrics, log)
 
     def _subscription_handlers(self, parts: Subscribing, allowed: Policy) -> SubscriptionHandlers:
         replica, outlet = parts

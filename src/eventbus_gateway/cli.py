@@ -10,7 +10,7 @@ import signal
 import socket
 import sys
 from base64 import b64encode
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
@@ -21,8 +21,11 @@ import uvloop
 from eventbus_gateway import __version__, logs
 from eventbus_gateway.api.server import address_of, listen
 from eventbus_gateway.app import Addresses, App
-from eventbus_gateway.config import Config, InvalidConfig, describe, load
+from eventbus_gateway.cli_config import CONFIG, load_or_exit
+from eventbus_gateway.cli_keys import keys
+from eventbus_gateway.config import Config, describe
 from eventbus_gateway.errors import GatewayError
+from eventbus_gateway.identity.key_topic import key_topic
 from eventbus_gateway.kafka.administration import Administration
 from eventbus_gateway.kafka.embedded import EmbeddedKafka
 from eventbus_gateway.kafka.internal_topics import Finding, InternalTopics, WantedTopic, create_commands
@@ -33,13 +36,6 @@ from eventbus_gateway.webhooks.receiver import Receiver
 from eventbus_gateway.webhooks.signing import InvalidSecret, Secret, Verifier
 from eventbus_gateway.workers import Leash, Workers, environ, reserved
 
-_CONFIG = click.option(
-    "--config",
-    "path",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    envvar="EVENTBUS_CONFIG",
-    help="TOML file; every key can also come from the environment.",
-)
 _DEV_PARTITIONS = 4
 _NOT_USABLE, _NO_ANSWER = 1, 3
 
@@ -52,8 +48,11 @@ def main() -> None:
     """Event Bus Gateway: HTTP in, Kafka in the middle, HTTP out."""
 
 
+main.add_command(keys)
+
+
 @main.command()
-@_CONFIG
+@CONFIG
 @click.option(
     "--workers",
     type=click.IntRange(1, 64),
@@ -64,7 +63,7 @@ def main() -> None:
 @click.option("--leash", type=int, hidden=True)
 def serve(path: Path | None, workers: int, leash: int | None) -> None:
     """Run the gateway until SIGTERM."""
-    config = _load(path, os.environ)
+    config = load_or_exit(path, os.environ)
     logs.configure()
     if workers > 1:
         sys.exit(_supervise(config, path, workers))
@@ -72,14 +71,14 @@ def serve(path: Path | None, workers: int, leash: int | None) -> None:
 
 
 @main.command("check-config")
-@_CONFIG
+@CONFIG
 def check_config(path: Path | None) -> None:
     """Print the configuration that would be used, or everything that is wrong with it."""
-    click.echo(describe(_load(path, os.environ)), nl=False)
+    click.echo(describe(load_or_exit(path, os.environ)), nl=False)
 
 
 @main.command()
-@_CONFIG
+@CONFIG
 @click.option("--print", "only_print", is_flag=True, help="Print commands for an administrator; Kafka is not asked.")
 @click.option(
     "--timeout", "seconds", type=click.FloatRange(1, 300), default=20.0, show_default=True, help="Seconds for Kafka."
@@ -90,12 +89,12 @@ def init(path: Path | None, only_print: bool, seconds: float) -> None:
     Ends with 0 when all can be used, with 1 when an administrator has to do something, with 2 for a broken
     configuration and with 3 when Kafka does not answer. What is there already stays as it is.
     """
-    config = _load(path, os.environ)
+    config = load_or_exit(path, os.environ)
     logs.configure("ERROR")
-    if not config.subscriptions.enabled:
-        click.echo("No topics are needed: subscriptions.enabled is false.")
+    wanted = _needed_topics(config)
+    if not wanted:
+        click.echo("No topics are needed: subscriptions.enabled and auth.key_table are false.")
         return
-    wanted = internal_topics(config.subscriptions)
     if only_print:
         click.echo("\n".join(create_commands(wanted, config.kafka.bootstrap_servers)))
         return
@@ -107,7 +106,7 @@ def init(path: Path | None, only_print: bool, seconds: float) -> None:
     for name in created:
         click.echo(f"The topic {name} was created.")
     if not findings:
-        click.echo(f"All {len(wanted)} topics can be used.")
+        click.echo(f"All {len(wanted)} topics can be used." if len(wanted) > 1 else "The topic can be used.")
         return
     for finding in findings:
         click.echo(finding.sentence, err=True)
@@ -149,7 +148,7 @@ def dev(port: int, folder: Path) -> None:
             "EVENTBUS_WEBHOOKS__ALLOWED_NETWORKS": '["127.0.0.0/8", "::1/128"]',
         }
         file = folder / "eventbus.toml"
-        config = _load(file if file.exists() else None, {**os.environ, **overrides})
+        config = load_or_exit(file if file.exists() else None, {**os.environ, **overrides})
         app = _app(config, embedded=kafka)
         _run(app.run(lambda addresses: click.echo(_welcome(addresses, kafka.bootstrap, folder, topics))))
 
@@ -230,6 +229,12 @@ def _supervise(config: Config, path: Path | None, workers: int) -> int:
         raise click.ClickException(f"Cannot listen: {error.strerror}.") from error
 
 
+def _needed_topics(config: Config) -> tuple[WantedTopic, ...]:
+    of_subscriptions = internal_topics(config.subscriptions) if config.subscriptions.enabled else ()
+    of_keys = (key_topic(config.subscriptions),) if config.auth.uses_key_table else ()
+    return (*of_subscriptions, *of_keys)
+
+
 async def _created(config: Config, wanted: Sequence[WantedTopic], seconds: float) -> tuple[list[str], list[Finding]]:
     """Create what is missing: the topics that were, and what is still wrong."""
     administration = Administration(config.kafka)
@@ -242,14 +247,6 @@ async def _created(config: Config, wanted: Sequence[WantedTopic], seconds: float
         await administration.close()
     wrong = {finding.topic for finding in after}
     return [finding.topic for finding in before if finding.missing and finding.topic not in wrong], after
-
-
-def _load(path: Path | None, environ: Mapping[str, str]) -> Config:
-    try:
-        return load(path, environ)
-    except InvalidConfig as error:
-        click.echo(str(error), err=True)
-        sys.exit(2)
 
 
 def _app(config: Config, *, embedded: EmbeddedKafka | None = None) -> App:

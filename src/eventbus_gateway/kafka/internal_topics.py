@@ -1,6 +1,8 @@
 """The topics that the gateway itself needs: what they must be like, whether they are, and how they come to be."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -14,6 +16,9 @@ from confluent_kafka.cimpl import NewTopic
 from eventbus_gateway.errors import GatewayError, KafkaUnavailable
 from eventbus_gateway.kafka.admin_session import Answer, Answers
 from eventbus_gateway.kafka.administration import Administration
+
+_logger = logging.getLogger(__name__)
+_RETRY_SECONDS = 5.0
 
 _NO_CONFIG: Mapping[str, str] = MappingProxyType({})
 _POLICY = "cleanup.policy"
@@ -80,6 +85,32 @@ class Finding(NamedTuple):
     topic: str
     sentence: str
     missing: bool
+
+
+async def until_usable(
+    check: Callable[[Sequence[WantedTopic]], Awaitable[Sequence[Finding]]], wanted: Sequence[WantedTopic], waits: str
+) -> None:
+    """Look at topics until nothing is wrong with them; whoever uses them waits for them anyway.
+
+    Args:
+        check: looks once.
+        wanted: the topics.
+        waits: who waits for them, as the beginning of a sentence in the log.
+    """
+    told = ""
+    while True:
+        try:
+            findings = await check(wanted)
+        except GatewayError as error:
+            sentence = error.detail
+        else:
+            if not findings:
+                return
+            sentence = " ".join(finding.sentence for finding in findings)
+        if sentence != told:
+            _logger.warning("%s for their topics: %s", waits, sentence)
+            told = sentence
+        await asyncio.sleep(_RETRY_SECONDS)
 
 
 def compared(wanted: WantedTopic, present: PresentTopic | None) -> Finding | None:

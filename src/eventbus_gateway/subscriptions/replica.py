@@ -6,9 +6,9 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
-from eventbus_gateway.errors import GatewayError
 from eventbus_gateway.kafka.feeds import Feeds
 from eventbus_gateway.kafka.follower import Pace
+from eventbus_gateway.kafka.internal_topics import until_usable
 from eventbus_gateway.kafka.membership import Membership, Terms
 from eventbus_gateway.kafka.positions import Positions
 from eventbus_gateway.kafka.reading_thread import reading_threads
@@ -37,7 +37,6 @@ _logger = logging.getLogger(__name__)
 
 _OWNER_BYTES = 1_024
 _NAMES_PER_SUBSCRIPTION = 10
-_TOPICS_RETRY_SECONDS = 5.0
 _LEAVE_GRACE_SECONDS = 1.0
 
 
@@ -152,7 +151,9 @@ class Replica:
             seconds: how long to wait for the tables.
         """
         # Phase 1: the topics; what cannot be created now is tried again in the background
-        self._checking = asyncio.create_task(self._check_topics())
+        check = self._around.keeper.ensure if self._settings.create_topics else self._around.keeper.examine
+        wanted = internal_topics(self._settings)
+        self._checking = asyncio.create_task(until_usable(check, wanted, "subscriptions wait"))
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await asyncio.shield(self._checking)
@@ -202,20 +203,3 @@ class Replica:
 
     def _table(self, topic: str, limits: TableLimits) -> Table:
         return Table(self._around.kafka, topic, self._around.sink, limits, pace=self._around.pace)
-
-    async def _check_topics(self) -> None:
-        """Look at the internal topics until nothing is wrong with them; whoever uses them waits for them anyway."""
-        wanted, keeper, told = internal_topics(self._settings), self._around.keeper, ""
-        while True:
-            try:
-                findings = await (keeper.ensure if self._settings.create_topics else keeper.examine)(wanted)
-            except GatewayError as error:
-                sentence = error.detail
-            else:
-                if not findings:
-                    return
-                sentence = " ".join(finding.sentence for finding in findings)
-            if sentence != told:
-                _logger.warning("subscriptions wait for their topics: %s", sentence)
-                told = sentence
-            await asyncio.sleep(_TOPICS_RETRY_SECONDS)

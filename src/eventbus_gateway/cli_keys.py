@@ -1,0 +1,214 @@
+"""``eventbus keys``: the API keys in Kafka."""
+
+import asyncio
+import contextlib
+import json
+import os
+import re
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+import click
+
+from eventbus_gateway import logs
+from eventbus_gateway.auth.key_entries import Refused
+from eventbus_gateway.auth.principal import ANONYMOUS
+from eventbus_gateway.cli_config import CONFIG, load_or_exit
+from eventbus_gateway.config import Config
+from eventbus_gateway.errors import GatewayError, KafkaUnavailable, OutcomeUnknown, Unavailable
+from eventbus_gateway.identity.issuing import Held, Issued, KeyIssuer
+from eventbus_gateway.identity.key_topic import key_table, key_topic
+from eventbus_gateway.kafka.administration import Administration
+from eventbus_gateway.kafka.internal_topics import InternalTopics
+from eventbus_gateway.kafka.producer import KafkaProducer
+
+T = TypeVar("T")
+
+_NOT_DONE, _NO_ANSWER = 1, 3
+_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
+_MAX_DAYS = 36_500
+_DRAIN_SECONDS = 5.0
+_HEADINGS = ("ID", "PRINCIPAL", "ROLES", "CREATED", "EXPIRES", "STATE")
+
+
+class _NotUsable(Exception):
+    """An administrator has to do something before keys can be kept."""
+
+
+def _name(_: click.Context, parameter: click.Parameter, given: Any) -> Any:
+    for name in given if isinstance(given, tuple) else (given,):
+        if name is not None and not _NAME.fullmatch(name):
+            raise click.BadParameter("1 to 64 letters, digits, '.', '_' or '-'.")
+        if parameter.name == "principal" and name == ANONYMOUS.name:
+            raise click.BadParameter("That is who calls without a credential.")
+    return given
+
+
+def _duration(_: click.Context, parameter: click.Parameter, given: str | None) -> float | None:
+    if given is None:
+        return None
+    found = re.fullmatch(r"([0-9]{1,9})([smhd])", given)
+    seconds = -1 if found is None else int(found[1]) * _SECONDS[found[2]]
+    least = 1 if parameter.name == "lifetime" else 0
+    if not least <= seconds <= _MAX_DAYS * _SECONDS["d"]:
+        raise click.BadParameter(f"A number and s, m, h or d, such as 90d; {least}s to {_MAX_DAYS}d.")
+    return float(seconds)
+
+
+_TIMEOUT = click.option(
+    "--timeout", "seconds", type=click.FloatRange(1, 300), default=20.0, show_default=True, help="Seconds for Kafka."
+)
+_PRINCIPAL = click.option("--principal", required=True, callback=_name, help="Whom the key stands for.")
+_LIFETIME = click.option(
+    "--expires-in",
+    "lifetime",
+    callback=_duration,
+    help="How long the key is accepted, such as 90d; without it, for ever.",
+)
+
+
+@click.group()
+def keys() -> None:
+    """Create, list, rotate and revoke the API keys in Kafka (auth.key_table).
+
+    All replicas follow within a second. The commands end with 0 when it is done, with 1 when it cannot be done as
+    asked, with 2 for a broken configuration and with 3 when Kafka does not answer.
+    """
+
+
+@keys.command()
+@CONFIG
+@_PRINCIPAL
+@click.option("--role", "roles", multiple=True, callback=_name, help="A role that the key gives; can be repeated.")
+@_LIFETIME
+@_TIMEOUT
+def create(path: Path | None, principal: str, roles: tuple[str, ...], lifetime: float | None, seconds: float) -> None:
+    """Create a key and print it: to standard output, this once, and never again."""
+    given = frozenset(roles)
+    issued = _carried_out(path, seconds, lambda issuer: issuer.create(principal, given, lifetime))
+    _show(issued, f"created for {principal}")
+
+
+@keys.command()
+@CONFIG
+@_PRINCIPAL
+@click.option(
+    "--after",
+    "grace",
+    callback=_duration,
+    default="7d",
+    show_default=True,
+    help="How long the oldest key is still accepted, such as 12h; 0s ends it now.",
+)
+@_LIFETIME
+@_TIMEOUT
+def rotate(path: Path | None, principal: str, grace: float, lifetime: float | None, seconds: float) -> None:
+    """Create a second key with the roles of the first, print it, and have the oldest one end after a while."""
+    issued = _carried_out(path, seconds, lambda issuer: issuer.rotate(principal, grace, lifetime))
+    _show(issued, f"created for {principal}, and its oldest key ends in {grace:g} s")
+
+
+@keys.command()
+@CONFIG
+@click.argument("key_id", metavar="ID")
+@_TIMEOUT
+def revoke(path: Path | None, key_id: str, seconds: float) -> None:
+    """Revoke a key: no replica that reaches Kafka accepts it any more."""
+    held = _carried_out(path, seconds, lambda issuer: issuer.revoke(key_id))
+    click.echo(f"The key {held.key.id} of {held.principal} was revoked.", err=True)
+
+
+@keys.command("list")
+@CONFIG
+@click.option("--principal", callback=_name, help="Only the keys of this one.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@_TIMEOUT
+def list_keys(path: Path | None, principal: str | None, as_json: bool, seconds: float) -> None:
+    """List keys, and nothing that they could be found out from."""
+
+    async def found(issuer: KeyIssuer) -> tuple[list[Held], list[str]]:
+        return [held for held in issuer.held() if principal in {None, held.principal}], issuer.foreign()
+
+    all_held, foreign = _carried_out(path, seconds, found)
+    now = datetime.now(UTC).timestamp()
+    rows = [_row(held, now) for held in all_held]
+    if as_json:
+        for held, row in zip(all_held, rows, strict=True):
+            named = dict(zip(map(str.lower, _HEADINGS), row, strict=True))
+            click.echo(json.dumps({**named, "roles": sorted(held.key.roles), "expires": _time(held.key.expires)}))
+    else:
+        widths = [max(map(len, column)) for column in zip(_HEADINGS, *rows, strict=True)]
+        for row in (_HEADINGS, *rows):
+            click.echo("  ".join(map(str.ljust, row, widths)).rstrip())
+    for name in foreign:
+        click.echo(f"The keys of {name} were written by a newer version, which has to list them.", err=True)
+
+
+def _row(held: Held, now: float) -> tuple[str, ...]:
+    key = held.key
+    state = "live" if key.is_live(now) else "expired"
+    roles = ",".join(sorted(key.roles)) or "-"
+    return key.id, held.principal, roles, _time(key.created) or "-", _time(key.expires) or "-", state
+
+
+def _time(seconds: float | None) -> str | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _show(issued: Issued, what: str) -> None:
+    expires = _time(issued.stored.expires)
+    until = "" if expires is None else f", expires {expires}"
+    click.echo(f"The key {issued.stored.id} was {what}{until}. It is shown this once:", err=True)
+    click.echo(issued.key.decode())
+
+
+def _carried_out(path: Path | None, seconds: float, work: Callable[[KeyIssuer], Awaitable[T | Refused]]) -> T:
+    """Do something with the table of keys; what keeps it from being done ends the process."""
+    config = load_or_exit(path, os.environ)
+    logs.configure("ERROR")
+    if not config.auth.uses_key_table:
+        _fail("auth.key_table is false, or auth.methods has no api_keys: no gateway would accept the keys", _NOT_DONE)
+
+    async def run() -> T | Refused:
+        async with _issuer(config, seconds) as issuer:
+            return await work(issuer)
+
+    try:
+        done = asyncio.run(run())
+    except _NotUsable as error:
+        _fail(str(error), _NOT_DONE)
+    except OutcomeUnknown:
+        _fail("Whether it was stored is not known: look with eventbus keys list", _NO_ANSWER)
+    except GatewayError as error:
+        _fail(error.detail, _NO_ANSWER if isinstance(error, Unavailable) else _NOT_DONE)
+    if isinstance(done, Refused):
+        _fail(done.sentence, _NOT_DONE)
+    return done
+
+
+def _fail(sentence: str, status: int) -> NoReturn:
+    click.echo(f"Error: {sentence.removesuffix('.')}.", err=True)
+    sys.exit(status)
+
+
+@contextlib.asynccontextmanager
+async def _issuer(config: Config, seconds: float) -> AsyncIterator[KeyIssuer]:
+    administration, producer = Administration(config.kafka), KafkaProducer(config.kafka)
+    table = key_table(config.auth, config.subscriptions, config.kafka, producer)
+    async with contextlib.AsyncExitStack() as closing:
+        await administration.start()
+        closing.push_async_callback(administration.close)
+        findings = await InternalTopics(administration, seconds).examine([key_topic(config.subscriptions)])
+        if findings:
+            remedy = " Create it with eventbus init." if findings[0].missing else ""
+            raise _NotUsable(findings[0].sentence + remedy)
+        await producer.start()
+        closing.push_async_callback(producer.drain, _DRAIN_SECONDS)
+        closing.push_async_callback(table.close)
+        if not await table.start(seconds):
+            raise KafkaUnavailable(table.trouble or "The API keys could not be read in time")
+        yield KeyIssuer(table)

@@ -1,0 +1,1 @@
+"""Who may call, as all replicas know it together: API keys in Kafka."""

@@ -18,6 +18,7 @@ from eventbus_gateway.api.gateway import Gateway
 from eventbus_gateway.api.ids import IdSource
 from eventbus_gateway.api.internal import Internal
 from eventbus_gateway.api.outgoings import Outgoings
+from eventbus_gateway.api.overseer import Overseer
 from eventbus_gateway.api.own import Own
 from eventbus_gateway.api.peers import PEER_BODIES, PeerRoutes
 from eventbus_gateway.api.publish import Publish
@@ -266,9 +267,10 @@ class App:
             receive,
             Settle(own.pulled, shards, settings),
             Status(
-                own.readable, shards, positions.ends, positions.committed, self._partitions_of, settings.group_prefix
+                own.allowed, shards, positions.ends, positions.committed, self._partitions_of, settings.group_prefix
             ),
             Webhooks(own, replica.lifecycle, shards, outlet.ping, self._ids),
+            Overseer(replica.store, allowed, replica.lifecycle, settings.group_prefix),
         )
 
     def _outgoing_of(self, topic: str) -> Outgoing:

@@ -2,7 +2,7 @@
 
 import hashlib
 import itertools
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -13,11 +13,12 @@ from tests.subscriptions.serving import NoCodecs
 from eventbus_gateway.api.dead_letters import DeadLetters
 from eventbus_gateway.api.gateway import Gateway
 from eventbus_gateway.api.http import Answer, Request
+from eventbus_gateway.api.overseer import Overseer
 from eventbus_gateway.api.own import Own
 from eventbus_gateway.api.routes import Router
 from eventbus_gateway.api.settings import ReadSettings
 from eventbus_gateway.api.subscriptions import Subscriptions
-from eventbus_gateway.api.table import subscription_routes, webhook_routes
+from eventbus_gateway.api.table import admin_routes, subscription_routes, webhook_routes
 from eventbus_gateway.api.webhooks import Webhooks
 from eventbus_gateway.auth.chain import authenticator
 from eventbus_gateway.auth.policy import policy
@@ -44,16 +45,19 @@ PATH = "/v1/subscriptions"
 _GRANTS = {"clinic": "test.*", "archive": "*"}
 
 
-def granted(grants: Mapping[str, str]) -> AuthSettings:
-    """Who may read which topics; a caller's key is the name of the principal, eight times."""
+def reading(grants: Mapping[str, str]) -> list[GrantSettings]:
+    """Grants that let principals read topics."""
+    return [GrantSettings(principal=name, actions=("read",), topics=(topics,)) for name, topics in grants.items()]
+
+
+def granted(grants: Sequence[GrantSettings]) -> AuthSettings:
+    """Who may do what; a caller's key is the name of the principal, eight times."""
     return AuthSettings(
         api_keys=tuple(
             ApiKeySettings(principal=name, sha256=hashlib.sha256((name * 8).encode()).hexdigest())
             for name in ("clinic", "archive", "nobody")
         ),
-        grants=tuple(
-            GrantSettings(principal=name, actions=("read",), topics=(topics,)) for name, topics in grants.items()
-        ),
+        grants=tuple(grants),
     )
 
 
@@ -99,6 +103,10 @@ class Office:
 
     def grant(self, grants: Mapping[str, str]) -> None:
         """From now on these are the topics that callers may read."""
+        self.allow(*reading(grants))
+
+    def allow(self, *grants: GrantSettings) -> None:
+        """From now on these are the grants."""
         auth = granted(grants)
         allowed = policy(auth)
         store, settings = self.parts.store, self.parts.settings
@@ -106,7 +114,13 @@ class Office:
         resource = Subscriptions(store, own, self.parts.lifecycle, settings, self._check_url)
         dead_letters = DeadLetters(own, self.parts.places, self._reader, self._outgoing_of, self._read)
         webhooks = Webhooks(own, self.parts.lifecycle, self, self._ping, lambda: f"event-{next(self._ids)}")
-        router = Router([*subscription_routes(resource, dead_letters), *webhook_routes(webhooks)])
+        overseer = Overseer(store, allowed, self.parts.lifecycle, settings.group_prefix)
+        routes = [
+            *subscription_routes(resource, dead_letters),
+            *webhook_routes(webhooks),
+            *admin_routes(overseer),
+        ]
+        router = Router(routes)
         self._gateway = Gateway(router, authenticator(auth), allowed, Metrics())
 
     async def call(
@@ -119,7 +133,8 @@ class Office:
             content = body if isinstance(body, bytes) else orjson.dumps(body)
             sent[b"content-type"] = b"application/json"
         sent |= {name.replace("_", "-").encode(): value.encode() for name, value in headers.items()}
-        request = Request(method, PATH + path, query.encode(), sent, content, f"r{next(self._ids)}")
+        whole = path if path.startswith("/v1/") else PATH + path
+        request = Request(method, whole, query.encode(), sent, content, f"r{next(self._ids)}")
         return Said(*await self._gateway.handle(request))
 
     async def put(self, name: str, *topics: str, by: str = "clinic", **fields: Any) -> Said:

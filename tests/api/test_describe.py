@@ -22,7 +22,7 @@ def test_only_topics_with_a_grant_are_listed(gateway: Served) -> None:
     assert {topic["name"]: topic["actions"] for topic in answer.json()["topics"]} == {
         "appointments": ["publish"],
         "bare": ["publish"],
-        "notes": ["publish", "read"],
+        "notes": ["publish", "read", "subscribe", "manage"],
     }
     assert [topic["name"] for topic in _listed(gateway, ARCHIVE)] == sorted(TOPICS)
     assert _listed(gateway, NOBODY) == []
@@ -39,7 +39,7 @@ def test_a_listed_topic_says_where_and_how_to_publish(gateway: Served) -> None:
         "name": "notes",
         "partitions": 4,
         "format": "json",
-        "actions": ["publish", "read"],
+        "actions": ["publish", "read", "subscribe", "manage"],
         "events": "/v1/topics/notes/events",
     }
 

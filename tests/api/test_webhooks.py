@@ -12,7 +12,7 @@ from tests.subscriptions.living import run
 
 from eventbus_gateway.api.http import Request
 from eventbus_gateway.api.own import Own
-from eventbus_gateway.auth.policy import Policy
+from eventbus_gateway.auth.policy import Action, Policy
 from eventbus_gateway.auth.principal import Principal
 from eventbus_gateway.errors import InvalidParameter, OwnerUnavailable
 from eventbus_gateway.subscriptions.resource import Subscription, from_bytes, to_bytes
@@ -293,7 +293,7 @@ def test_nobody_can_pull_the_events_of_a_webhook(play: Play, name: str) -> None:
         caller = Principal("clinic")
         for wanted in ("board", "pulled"):
             request = Request("POST", f"/v1/subscriptions/{wanted}/receive", b"", {}, b"", "r")
-            request.params["name"], request.principal = wanted, caller
+            request.params["name"], request.principal, request.action = wanted, caller, Action.SUBSCRIBE
             if wanted == "pulled":
                 assert (await found.pulled(request)).name == "pulled"
             else:

@@ -71,11 +71,11 @@ class DeadLetters:
         Raises:
             InvalidParameter, InvalidCursor: the query cannot be used.
             Forbidden: the caller may not read all of the topics any more.
-            GatewayError: see ``Own.readable``, ``EventReader.read`` and ``Places.committed``.
+            GatewayError: see ``Own.allowed``, ``EventReader.read`` and ``Places.committed``.
         """
         given = parameters(request.query, frozenset({"cursor", "limit"}))
         limit = limit_in(given, self._settings.default_limit, self._settings.max_limit)
-        subscription = await self._own.readable(request)
+        subscription = await self._own.allowed(request)
         topic, partition = dead_letters_of(subscription)
         asked = positions_in(given["cursor"], topic).get(partition, 0) if "cursor" in given else 0
         # A cursor says where to go on and nothing else: what came back stays hidden, whoever made the cursor up.
@@ -148,7 +148,7 @@ class DeadLetters:
         if letter.subscription != subscription.full_name:
             return None
         # Of a topic that the subscription had once, which the caller need not be allowed to read any more.
-        if not self._own.may_read(principal, letter.event.topic):
+        if not self._own.may_consume(principal, letter.event.topic):
             return None
         outgoing = self._outgoing_of(letter.event.topic)
         event = outgoing.event(letter.event) or await outgoing.complete(letter.event)

@@ -10,7 +10,7 @@ import orjson
 
 from eventbus_gateway.api.http import Answer, Request
 from eventbus_gateway.api.problems import problem
-from eventbus_gateway.api.routes import Access, Match, Router
+from eventbus_gateway.api.routes import Match, Router
 from eventbus_gateway.auth.chain import Authenticate
 from eventbus_gateway.auth.policy import Action, Policy
 from eventbus_gateway.auth.principal import Principal
@@ -35,7 +35,7 @@ _SINGLE = frozenset(
 _STATUS = {status.value: str(status.value) for status in HTTPStatus}
 
 # Looked up once: members of an Enum are found by a slow path of their class.
-_OPEN = Access.OPEN
+_PUBLISH = Action.PUBLISH
 
 
 class LineSink(Protocol):
@@ -85,11 +85,12 @@ class Gateway:
             if request.repeated:
                 self._refuse_repeated(request.repeated)
             access = match.route.access
-            if access is not _OPEN:
+            if isinstance(access, Action):
                 caller = self._authenticate(request.headers, request.peer)
                 request.principal = caller if isinstance(caller, Principal) else await caller
-                if isinstance(access, Action):
-                    self._policy.require(request.principal, access, match.params["topic"])
+                request.action = access
+                if (topic := match.params.get("topic")) is not None:
+                    self._policy.require(request.principal, access, topic)
             answer = await match.route.handler(request)
         except GatewayError as error:
             answer = problem(error, request.path, _outcome(error, match))
@@ -126,7 +127,7 @@ class Gateway:
 
 def _outcome(error: GatewayError, match: Match | None) -> str | None:
     """Errors raised on the way to Kafka stored nothing; of a failure inside the gateway nobody knows."""
-    if match is None or match.route.access is not Action.PUBLISH:
+    if match is None or match.route.access is not _PUBLISH:
         return None
     return "unknown" if isinstance(error, InternalError) else "not_stored"
 

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from typing import Any, NamedTuple, Protocol
 
+from eventbus_gateway.auth.policy import Action
 from eventbus_gateway.auth.principal import NOBODY, Principal
 
 JSON = b"application/json"
@@ -35,12 +36,14 @@ class Request:
         params: the path's variable segments, filled in by the router.
         principal: who calls, filled in once that is established.
         peer: address at the other end of the connection, filled in by the server; empty where there is none.
+        action: what the route does, filled in with the principal; None on routes that are open.
         memo: shared by all requests that came with the same head; None where nobody remembers it.
         gone: completes when the caller has gone away, for handlers that wait long; never, where the server does not
             tell.
     """
 
     __slots__ = (
+        "action",
         "body",
         "gone",
         "headers",
@@ -76,6 +79,7 @@ class Request:
         self.memo: Memo | None = None
         self.principal: Principal = NOBODY
         self.peer = ""
+        self.action: Action | None = None
         self.gone: Callable[[], Coroutine[None, None, None]] = never
 
 

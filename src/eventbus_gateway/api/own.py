@@ -19,7 +19,7 @@ class Own:
 
     Args:
         store: all subscriptions.
-        policy: who may read which topic.
+        policy: who may do what to which topic.
     """
 
     def __init__(self, store: SubscriptionStore, policy: Policy) -> None:
@@ -45,8 +45,8 @@ class Own:
             raise UnknownSubscription("You have no subscription of this name.")
         return found
 
-    async def readable(self, request: Request) -> Subscription:
-        """The subscription of a caller who may still read all of its topics: asked each time, grants can go.
+    async def allowed(self, request: Request) -> Subscription:
+        """The subscription, where the caller may do to all of its topics what the route does: grants can go.
 
         Args:
             request: with its ``name`` in the path.
@@ -56,7 +56,7 @@ class Own:
             GatewayError: as for :meth:`find`.
         """
         subscription = (await self.find(request)).subscription
-        self.require_readable(request.principal, subscription.spec.topics)
+        self.require(request, subscription.spec.topics)
         return subscription
 
     async def pulled(self, request: Request) -> Subscription:
@@ -67,21 +67,39 @@ class Own:
             Forbidden: a grant is missing.
             GatewayError: as for :meth:`find`.
         """
-        subscription = await self.readable(request)
+        subscription = await self.allowed(request)
         if subscription.spec.delivery.type != "pull":
             raise InvalidParameter("The events of this subscription are sent to its webhook; nobody can pull them.")
         return subscription
 
-    def require_readable(self, principal: Principal, topics: Sequence[str]) -> None:
-        """Refuse topics that a caller may not read, whether they exist or not.
+    def require(self, request: Request, topics: Sequence[str]) -> None:
+        """Refuse topics to which a caller may not do what the route does, whether they exist or not.
 
         Raises:
             Forbidden: a grant is missing.
         """
+        action = request.action
         for index, topic in enumerate(topics):
-            if not self._policy.may(principal, Action.READ, topic):
-                raise Forbidden(f"The principal has no grant to read the subscription's topic at /topics/{index}.")
+            if action is None or not self._policy.may(request.principal, action, topic):
+                raise Forbidden(
+                    f"The principal has no grant to {action} the subscription's topic at /topics/{index}."
+                )
 
-    def may_read(self, principal: Principal, topic: str) -> bool:
-        """Whether a caller may read a topic."""
-        return self._policy.may(principal, Action.READ, topic)
+    def require_may_give_up(self, request: Request) -> None:
+        """Refuse what a caller may not pause or delete; says nothing where there is no such subscription.
+
+        Raises:
+            Forbidden: the caller may consume by it, and no more than that.
+            GatewayError: as for :meth:`find`.
+        """
+        name = request.params["name"]
+        kept = self._store.get(request.principal.name, name) if is_name(name) else None
+        if kept is None:
+            return
+        for index, topic in enumerate(kept.subscription.spec.topics):
+            if not self._policy.may_give_up(request.principal, topic):
+                raise Forbidden(f"The principal has no grant to manage the subscription's topic at /topics/{index}.")
+
+    def may_consume(self, principal: Principal, topic: str) -> bool:
+        """Whether a caller may have events of a topic by a subscription."""
+        return self._policy.may(principal, Action.SUBSCRIBE, topic)

@@ -13,10 +13,10 @@ _SEGMENT = re.compile(r"\{([a-z]+)\}")
 
 
 class Access(Enum):
-    """What a route asks of its caller where that is no action on the topic in its path."""
+    """What a route asks of its caller where that is no action."""
 
     OPEN = "open"
-    CALLER = "caller"
+    """Nothing: nobody is asked who calls."""
 
 
 class Route(NamedTuple):
@@ -25,7 +25,8 @@ class Route(NamedTuple):
     Args:
         method: upper-case HTTP method.
         template: path with ``{name}`` for variable segments.
-        access: the action that the caller must be allowed on ``{topic}``, or another demand.
+        access: the action that the caller must be allowed. The gateway sees to it for ``{topic}``; for the topics of
+            a subscription it is whoever finds that (``Own``, ``Overseer``).
         handler: what answers.
         is_hot: answered straight from the protocol, past ASGI.
         waits: its handler may wait long, and asks whether the caller is still there.

@@ -112,7 +112,8 @@ class Subscriptions:
             raise InvalidParameter(f"{sentence}, and begins with a letter or digit.")
         body = json_body(request, self._settings.max_subscription_bytes)
         spec = parse_spec(self._writable(owner, name, body), self._rules)
-        self._own.require_readable(request.principal, spec.topics)
+        self._own.require_may_give_up(request)
+        self._own.require(request, spec.topics)
         done = await self._lifecycle.put(owner, name, spec, condition)
         if done.is_new:
             return self._answered(done, 201, (b"location", b"/v1/subscriptions/" + name.encode()))
@@ -125,6 +126,7 @@ class Subscriptions:
             GatewayError: see ``Lifecycle.delete``.
         """
         no_parameters(request)
+        self._own.require_may_give_up(request)
         await self._lifecycle.delete(request.principal.name, _named(request), precondition(request))
         return Answer(204, b"")
 
@@ -153,7 +155,7 @@ class Subscriptions:
         """
         no_parameters(request)
         condition = precondition(request)
-        subscription = await self._own.readable(request)
+        subscription = await self._own.allowed(request)
         target = parse_seek(json_body(request, _SEEK_BYTES), frozenset(subscription.spec.topics))
         return self._answer(await self._lifecycle.seek(subscription.owner, subscription.name, target, condition))
 
@@ -166,7 +168,7 @@ class Subscriptions:
         """
         no_parameters(request)
         condition = precondition(request)
-        subscription = await self._own.readable(request)
+        subscription = await self._own.allowed(request)
         body = json_body(request, self._settings.max_subscription_bytes) if request.body else {}
         wanted = parse_redrive(body, compile_filter)
         done = await self._lifecycle.redrive(subscription.owner, subscription.name, condition, wanted)
@@ -176,6 +178,10 @@ class Subscriptions:
     async def _pause(self, request: Request, paused: bool) -> Answer:
         no_parameters(request)
         owner, condition = request.principal.name, precondition(request)
+        if paused:
+            self._own.require_may_give_up(request)
+        else:
+            await self._own.allowed(request)
         return self._answer(await self._lifecycle.pause(owner, _named(request), paused, condition))
 
     def _writable(self, owner: str, name: str, body: Any) -> Any:

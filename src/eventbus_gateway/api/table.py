@@ -6,6 +6,7 @@ from eventbus_gateway.api.describe import DescribeTopics
 from eventbus_gateway.api.http import Handler
 from eventbus_gateway.api.internal import Internal
 from eventbus_gateway.api.not_enabled import NotEnabled
+from eventbus_gateway.api.overseer import Overseer
 from eventbus_gateway.api.registry_facade import registry_routes
 from eventbus_gateway.api.routes import Access, Route
 from eventbus_gateway.api.settle import Settle
@@ -27,6 +28,7 @@ class SubscriptionHandlers(NamedTuple):
         settle: handles what comes back for events.
         status: says how far a subscription is.
         webhooks: handles what owners of webhooks do beside the resource.
+        overseer: handles what operators do to subscriptions of others.
     """
 
     resource: Subscriptions | NotEnabled = NotEnabled()
@@ -35,6 +37,7 @@ class SubscriptionHandlers(NamedTuple):
     settle: Settle | NotEnabled = NotEnabled()
     status: Handler = NotEnabled()
     webhooks: Webhooks | NotEnabled = NotEnabled()
+    overseer: Overseer | NotEnabled = NotEnabled()
 
 
 _NO_SUBSCRIPTIONS = SubscriptionHandlers()
@@ -64,11 +67,12 @@ def public_routes(
     routes = [
         Route("POST", "/v1/topics/{topic}/events", Action.PUBLISH, publish, is_hot=True),
         Route("GET", "/v1/topics/{topic}/events", Action.READ, read),
-        Route("GET", "/v1/topics", Access.CALLER, describe.all),
-        Route("GET", "/v1/topics/{topic}", Access.CALLER, describe.one),
+        Route("GET", "/v1/topics", Action.DESCRIBE, describe.all),
+        Route("GET", "/v1/topics/{topic}", Action.DESCRIBE, describe.one),
         *subscription_routes(subscriptions.resource, subscriptions.dead_letters),
         *lease_routes(subscriptions.receive, subscriptions.settle, subscriptions.status),
         *webhook_routes(subscriptions.webhooks),
+        *admin_routes(subscriptions.overseer),
     ]
     if registry is not None:
         routes += [Route(method, path, Access.OPEN, handler) for method, path, handler in registry_routes(registry)]
@@ -83,15 +87,15 @@ def subscription_routes(resource: Subscriptions | NotEnabled, dead_letters: Hand
         dead_letters: shows dead letters.
     """
     return [
-        Route("GET", "/v1/subscriptions", Access.CALLER, resource.all),
-        Route("GET", "/v1/subscriptions/{name}", Access.CALLER, resource.one),
-        Route("PUT", "/v1/subscriptions/{name}", Access.CALLER, resource.put),
-        Route("DELETE", "/v1/subscriptions/{name}", Access.CALLER, resource.delete),
-        Route("POST", "/v1/subscriptions/{name}/pause", Access.CALLER, resource.pause),
-        Route("POST", "/v1/subscriptions/{name}/resume", Access.CALLER, resource.resume),
-        Route("POST", "/v1/subscriptions/{name}/seek", Access.CALLER, resource.seek),
-        Route("POST", "/v1/subscriptions/{name}/redrive", Access.CALLER, resource.redrive),
-        Route("GET", "/v1/subscriptions/{name}/dead-letters", Access.CALLER, dead_letters),
+        Route("GET", "/v1/subscriptions", Action.SUBSCRIBE, resource.all),
+        Route("GET", "/v1/subscriptions/{name}", Action.SUBSCRIBE, resource.one),
+        Route("PUT", "/v1/subscriptions/{name}", Action.MANAGE, resource.put),
+        Route("DELETE", "/v1/subscriptions/{name}", Action.MANAGE, resource.delete),
+        Route("POST", "/v1/subscriptions/{name}/pause", Action.MANAGE, resource.pause),
+        Route("POST", "/v1/subscriptions/{name}/resume", Action.MANAGE, resource.resume),
+        Route("POST", "/v1/subscriptions/{name}/seek", Action.MANAGE, resource.seek),
+        Route("POST", "/v1/subscriptions/{name}/redrive", Action.MANAGE, resource.redrive),
+        Route("GET", "/v1/subscriptions/{name}/dead-letters", Action.SUBSCRIBE, dead_letters),
     ]
 
 
@@ -104,12 +108,12 @@ def lease_routes(receive: Handler, settle: Settle | NotEnabled, status: Handler)
         status: says how far a subscription is.
     """
     return [
-        Route("POST", "/v1/subscriptions/{name}/receive", Access.CALLER, receive, is_hot=True, waits=True),
-        Route("POST", "/v1/subscriptions/{name}/ack", Access.CALLER, settle.ack, is_hot=True),
-        Route("POST", "/v1/subscriptions/{name}/release", Access.CALLER, settle.release, is_hot=True),
-        Route("POST", "/v1/subscriptions/{name}/extend", Access.CALLER, settle.extend, is_hot=True),
-        Route("POST", "/v1/subscriptions/{name}/reject", Access.CALLER, settle.reject, is_hot=True),
-        Route("GET", "/v1/subscriptions/{name}/status", Access.CALLER, status),
+        Route("POST", "/v1/subscriptions/{name}/receive", Action.SUBSCRIBE, receive, is_hot=True, waits=True),
+        Route("POST", "/v1/subscriptions/{name}/ack", Action.SUBSCRIBE, settle.ack, is_hot=True),
+        Route("POST", "/v1/subscriptions/{name}/release", Action.SUBSCRIBE, settle.release, is_hot=True),
+        Route("POST", "/v1/subscriptions/{name}/extend", Action.SUBSCRIBE, settle.extend, is_hot=True),
+        Route("POST", "/v1/subscriptions/{name}/reject", Action.SUBSCRIBE, settle.reject, is_hot=True),
+        Route("GET", "/v1/subscriptions/{name}/status", Action.SUBSCRIBE, status),
     ]
 
 
@@ -120,9 +124,25 @@ def webhook_routes(webhooks: Webhooks | NotEnabled) -> list[Route]:
         webhooks: handles them.
     """
     return [
-        Route("POST", "/v1/subscriptions/{name}/test", Access.CALLER, webhooks.test),
-        Route("POST", "/v1/subscriptions/{name}/rotate-secret", Access.CALLER, webhooks.rotate),
-        Route("GET", "/v1/subscriptions/{name}/attempts", Access.CALLER, webhooks.attempts),
+        Route("POST", "/v1/subscriptions/{name}/test", Action.MANAGE, webhooks.test),
+        Route("POST", "/v1/subscriptions/{name}/rotate-secret", Action.MANAGE, webhooks.rotate),
+        Route("GET", "/v1/subscriptions/{name}/attempts", Action.SUBSCRIBE, webhooks.attempts),
+    ]
+
+
+def admin_routes(overseer: Overseer | NotEnabled) -> list[Route]:
+    """Routes of the public port for operators: what belongs to others.
+
+    Args:
+        overseer: handles them.
+    """
+    one = "/v1/admin/subscriptions/{owner}/{name}"
+    return [
+        Route("GET", "/v1/admin/subscriptions", Action.ADMIN, overseer.all),
+        Route("GET", one, Action.ADMIN, overseer.one),
+        Route("DELETE", one, Action.ADMIN, overseer.delete),
+        Route("POST", one + "/pause", Action.ADMIN, overseer.pause),
+        Route("POST", one + "/resume", Action.ADMIN, overseer.resume),
     ]
 
 

@@ -68,7 +68,7 @@ class Webhooks:
 
         Raises:
             InvalidParameter: the subscription has no webhook.
-            GatewayError: see ``Own.readable``.
+            GatewayError: see ``Own.allowed``.
         """
         no_parameters(request)
         subscription = await self._webhook(request)
@@ -89,7 +89,7 @@ class Webhooks:
 
         Raises:
             InvalidParameter: the subscription has no webhook, or the query cannot be used.
-            GatewayError: see ``Own.readable``, or no shard can be asked.
+            GatewayError: see ``Own.allowed``, or no shard can be asked.
         """
         given = parameters(request.query, frozenset({"limit"}))
         limit = limit_in(given, DEFAULT_ATTEMPTS, MAX_ATTEMPTS)
@@ -110,7 +110,7 @@ class Webhooks:
 
         Raises:
             InvalidParameter: the subscription's requests are not signed, or the body is not understood.
-            GatewayError: see ``Own.readable`` and ``Lifecycle.rotate``.
+            GatewayError: see ``Own.allowed`` and ``Lifecycle.rotate``.
         """
         no_parameters(request)
         condition = precondition(request)
@@ -128,7 +128,7 @@ class Webhooks:
         return Answer(200, orjson.dumps(body), JSON, ((b"etag", etag(kept.version)), (b"cache-control", b"no-store")))
 
     async def _webhook(self, request: Request) -> Subscription:
-        subscription = await self._own.readable(request)
+        subscription = await self._own.allowed(request)
         if not isinstance(subscription.spec.delivery, WebhookDelivery):
             raise InvalidParameter("The subscription has no webhook: its events are pulled.")
         return subscription

@@ -1,19 +1,47 @@
-"""What a principal may do."""
+"""What a principal may do: a pure function of the principal, the action, the topic and the configured grants."""
 
 import re
-from collections.abc import Sequence
-from enum import Enum
+from collections.abc import Iterable, Mapping, Sequence
+from enum import StrEnum
+from types import MappingProxyType
 
 from eventbus_gateway.auth.principal import Principal
 from eventbus_gateway.auth.settings import AuthSettings, GrantSettings
 from eventbus_gateway.errors import Forbidden
 
+# Callers choose the topics that they ask for, so what was decided is not kept without end.
+_MAX_DECISIONS = 20_000
 
-class Action(Enum):
-    """What a route does to a topic."""
+
+class Action(StrEnum):
+    """What a route does, to the topic in its path or to a subscription's topics."""
 
     PUBLISH = "publish"
     READ = "read"
+    """Read a topic without a subscription."""
+    SUBSCRIBE = "subscribe"
+    """Consume by one's own subscriptions."""
+    MANAGE = "manage"
+    """Create, change and delete one's own subscriptions."""
+    ADMIN = "admin"
+    """See, pause, resume and delete everybody's subscriptions, without reading their events."""
+    DESCRIBE = "describe"
+    """See that a topic exists and what it takes. Nobody grants it: every other grant has it in it."""
+
+
+_D = Action.DESCRIBE
+# Whoever may read a topic gains nothing by a subscription to it, and whoever may say where a subscription's events
+# are sent can have them: to grant the one without the other would only look like a border.
+INCLUDED: Mapping[Action, frozenset[Action]] = MappingProxyType(
+    {
+        Action.PUBLISH: frozenset({Action.PUBLISH, _D}),
+        Action.READ: frozenset({Action.READ, Action.MANAGE, Action.SUBSCRIBE, _D}),
+        Action.SUBSCRIBE: frozenset({Action.SUBSCRIBE, _D}),
+        Action.MANAGE: frozenset({Action.MANAGE, Action.SUBSCRIBE, _D}),
+        Action.ADMIN: frozenset({Action.ADMIN, _D}),
+    }
+)
+"""What each action allows when it is granted."""
 
 
 class Policy:
@@ -21,22 +49,52 @@ class Policy:
 
     Args:
         grants: the grants, or None where everything is allowed.
+        max_decisions: how many decisions are remembered.
     """
 
-    def __init__(self, grants: Sequence[GrantSettings] | None) -> None:
+    def __init__(self, grants: Sequence[GrantSettings] | None, max_decisions: int = _MAX_DECISIONS) -> None:
         self._open = grants is None
-        self._rules: dict[tuple[str, Action], list[re.Pattern[str]]] = {}
+        self._of_principals: dict[tuple[str, Action], list[re.Pattern[str]]] = {}
+        self._of_roles: dict[tuple[str, Action], list[re.Pattern[str]]] = {}
+        self._max_decisions = max_decisions
+        self._decided: dict[tuple[str, frozenset[str], Action, str], bool] = {}
         for grant in grants or ():
-            for action in grant.actions:
-                rules = self._rules.setdefault((grant.principal, Action(action)), [])
-                rules.extend(_pattern(topic) for topic in grant.topics)
+            self._add(grant)
+
+    def _add(self, grant: GrantSettings) -> None:
+        rules = self._of_principals if grant.role is None else self._of_roles
+        patterns = [_pattern(topic) for topic in grant.topics]
+        for action in frozenset[Action]().union(*(INCLUDED[Action(name)] for name in grant.actions)):
+            rules.setdefault((grant.role or grant.principal or "", action), []).extend(patterns)
 
     def may(self, principal: Principal, action: Action, topic: str) -> bool:
         """Whether a principal may do something to a topic."""
         if self._open:
             return True
-        rules = (*self._rules.get((principal.name, action), ()), *self._rules.get(("*", action), ()))
-        return any(rule.fullmatch(topic) is not None for rule in rules)
+        asked = (principal.name, principal.roles, action, topic)
+        known = self._decided.get(asked)
+        if known is None:
+            if len(self._decided) >= self._max_decisions:
+                self._decided.clear()
+            known = self._decided[asked] = self._decide(principal, action, topic)
+        return known
+
+    def may_all(self, principal: Principal, action: Action, topics: Iterable[str]) -> bool:
+        """Whether a principal may do something to each of several topics."""
+        return all(self.may(principal, action, topic) for topic in topics)
+
+    def may_anywhere(self, principal: Principal, action: Action) -> bool:
+        """Whether a principal may do something to any topic at all."""
+        names = [(self._of_principals, principal.name), (self._of_principals, "*")]
+        names += [(self._of_roles, role) for role in principal.roles]
+        return self._open or any((name, action) in rules for rules, name in names)
+
+    def may_give_up(self, principal: Principal, topic: str) -> bool:
+        """Whether a principal may pause or delete its own subscription as far as one of its topics goes.
+
+        A grant that was taken away keeps nobody from that. One that is there and says less than ``manage`` does.
+        """
+        return self.may(principal, Action.MANAGE, topic) or not self.may(principal, Action.SUBSCRIBE, topic)
 
     def require(self, principal: Principal, action: Action, topic: str) -> None:
         """Refuse what a principal may not do.
@@ -45,7 +103,12 @@ class Policy:
             Forbidden: no grant allows it; says the same for topics that do not exist.
         """
         if not self._open and not self.may(principal, action, topic):
-            raise Forbidden(f"The principal has no grant to {action.value} on this topic.")
+            raise Forbidden(f"The principal has no grant to {action} on this topic.")
+
+    def _decide(self, principal: Principal, action: Action, topic: str) -> bool:
+        rules = [self._of_principals.get((name, action), ()) for name in (principal.name, "*")]
+        rules += [self._of_roles.get((role, action), ()) for role in principal.roles]
+        return any(rule.fullmatch(topic) is not None for each in rules for rule in each)
 
 
 def _pattern(topic: str) -> re.Pattern[str]:

@@ -1,8 +1,8 @@
 """The ``[auth]`` section of the configuration."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, StringConstraints
+from pydantic import Field, StringConstraints, model_validator
 
 from eventbus_gateway.section import Network, Section
 
@@ -34,15 +34,27 @@ class CertificateSettings(Section):
     """Names of the roles that the certificate gives to its holder."""
 
 
-class GrantSettings(Section):
-    """What one principal may do."""
+def _require_one(principal: str | None, role: str | None) -> None:
+    if (principal is None) == (role is None):
+        raise ValueError("needs principal or role, and not both")
 
-    principal: str = Field(pattern=r"^([A-Za-z0-9._-]{1,64}|\*)$")
+
+class GrantSettings(Section):
+    """What one principal, or everybody with a role, may do."""
+
+    principal: str | None = Field(None, pattern=r"^([A-Za-z0-9._-]{1,64}|\*)$")
     """Name of the principal, or ``*`` for all."""
-    actions: tuple[Literal["publish", "read"], ...] = Field(min_length=1)
-    """Actions that are allowed."""
+    role: str | None = Field(None, pattern=r"^[A-Za-z0-9._-]{1,64}$")
+    """Name of a role, in place of the principal."""
+    actions: tuple[Literal["publish", "read", "subscribe", "manage", "admin"], ...] = Field(min_length=1)
+    """Actions that are allowed: ``read`` has ``manage`` and ``subscribe`` in it, ``manage`` has ``subscribe``."""
     topics: tuple[str, ...] = Field(min_length=1)
     """Topics by name, or by pattern with ``*``."""
+
+    @model_validator(mode="after")
+    def _names_somebody(self) -> Self:
+        _require_one(self.principal, self.role)
+        return self
 
 
 class AuthSettings(Section):

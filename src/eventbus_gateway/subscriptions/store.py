@@ -80,7 +80,7 @@ class SubscriptionStore:
             KafkaUnavailable: the table has not been read yet.
             OwnerUnavailable: it is there, but this replica does not understand it.
         """
-        self._require_ready()
+        self.require_ready()
         key = _key(owner, name)
         if key in self._foreign:
             sentence = "A newer version of the gateway wrote the subscription; this replica cannot serve it."
@@ -122,7 +122,7 @@ class SubscriptionStore:
         Raises:
             KafkaUnavailable: the table has not been read yet.
         """
-        self._require_ready()
+        self.require_ready()
         mine = [kept for kept in self._kept.values() if kept.subscription.owner == owner]
         return sorted(mine, key=lambda kept: kept.subscription.name)
 
@@ -144,7 +144,7 @@ class SubscriptionStore:
             TooManySubscriptions: as many as there may be.
             InvalidSubscription: it is too large.
         """
-        self._require_ready()
+        self.require_ready()
         most = self._settings.max_subscription_bytes
         if len(to_bytes(subscription, self._vault)) > most:
             raise InvalidSubscription("The subscription is too large.", [Fault("", f"expected at most {most} bytes")])
@@ -181,10 +181,15 @@ class SubscriptionStore:
         Raises:
             PreconditionFailed, Unavailable, OutcomeUnknown: as for :meth:`put`.
         """
-        self._require_ready()
+        self.require_ready()
         await self._table.delete(_key(owner, name), if_version=if_version)
 
-    def _require_ready(self) -> None:
+    def require_ready(self) -> None:
+        """Refuse to say anything before everything is known.
+
+        Raises:
+            KafkaUnavailable: the table has not been read yet.
+        """
         if not self._table.is_ready:
             reason = self._table.trouble or "The subscriptions have not been read yet"
             raise KafkaUnavailable(reason, retry_after=1.0)

@@ -16,7 +16,7 @@ REFERENCE = pathlib.Path(__file__).parents[2] / "docs" / "configuration.md"
 def test_no_secret_is_shown(tmp_path: pathlib.Path) -> None:
     text = describe(load(None, as_environment(every_key())))
     assert not [secret for secret in SECRETS.values() if secret in text]
-    assert text.count('= "********"') == 4
+    assert text.count('= "********"') == 5
 
 
 def test_what_is_shown_is_the_same_configuration_but_for_its_secrets(tmp_path: pathlib.Path) -> None:
@@ -26,7 +26,7 @@ def test_what_is_shown_is_the_same_configuration_but_for_its_secrets(tmp_path: p
     config = load(file, {})
     shown = tmp_path / "shown.toml"
     text = describe(config)
-    for name in ("sasl_password", "peer_secret", "secret_keys"):
+    for name in ("sasl_password", "client_key_password", "peer_secret", "secret_keys"):
         text = text.replace(f'{name} = "********"', f'{name} = "{SECRETS[name]}"')
     shown.write_text(text)
     again = load(shown, {"EVENTBUS_REGISTRY__PASSWORD": SECRETS["password"]})

@@ -20,6 +20,15 @@ PROXIES = {
     "auth__methods": ("api_keys", "certificates"),
     "auth__certificate_proxies": ("10.0.0.0/8", "fd00::/8"),
 }
+KAFKA_TLS = ("ca_file", "client_certificate_file", "client_key_file", "client_key_password")
+MSK = "b-1.events.a1b2c3.c2.kafka.us-gov-west-1.amazonaws.com"
+ROLE = "arn:aws-us-gov:iam::123456789012:role/eventbus/gateway"
+IAM = {
+    "kafka__bootstrap_servers": f"{MSK}:9098,{MSK.replace('b-1', 'b-2')}:9098",
+    "kafka__sasl_mechanism": "AWS_MSK_IAM",
+    "kafka__sasl_username": None,
+    "kafka__sasl_password": None,
+}
 
 
 def _faults(values: Values, environ: dict[str, str] | None = None) -> list[tuple[str, str]]:
@@ -129,7 +138,43 @@ def test_a_value_of_the_environment_that_does_not_fit_is_reported_with_its_varia
             {"kafka__security_protocol": "SSL"},
             ["kafka.sasl_mechanism", "kafka.sasl_username", "kafka.sasl_password"],
         ),
-        ({"kafka__security_protocol": "SASL_PLAINTEXT"}, ["kafka.ca_file"]),
+        (
+            {"kafka__security_protocol": "SASL_PLAINTEXT"},
+            ["kafka.security_protocol", *(f"kafka.{name}" for name in KAFKA_TLS)],
+        ),
+        (
+            {"kafka__security_protocol": "SASL_PLAINTEXT", "kafka__sasl_mechanism": "SCRAM-SHA-512"},
+            [f"kafka.{name}" for name in KAFKA_TLS],
+        ),
+        (
+            {f"kafka__{name}": None for name in ("sasl_mechanism", "sasl_username", "sasl_password")}
+            | {"kafka__security_protocol": "PLAINTEXT"},
+            [f"kafka.{name}" for name in KAFKA_TLS],
+        ),
+        ({"kafka__client_key_file": None}, ["kafka.client_key_file"]),
+        ({"kafka__client_certificate_file": None}, ["kafka.client_certificate_file"]),
+        ({"kafka__client_key_file": "/no/where.pem"}, ["kafka.client_key_file"]),
+        ({"kafka__client_certificate_file": "/no/where.pem"}, ["kafka.client_certificate_file"]),
+        (
+            {"kafka__sasl_mechanism": "AWS_MSK_IAM"},
+            ["kafka.sasl_username", "kafka.sasl_password", "kafka.iam_region"],
+        ),
+        ({**IAM, "kafka__security_protocol": "SSL"}, ["kafka.sasl_mechanism"]),
+        ({**IAM, "kafka__bootstrap_servers": "broker-1:9098"}, ["kafka.iam_region"]),
+        (
+            {**IAM, "kafka__bootstrap_servers": f"{MSK}:9098,{MSK.replace('us-gov-west-1', 'us-east-1')}:9098"},
+            ["kafka.iam_region"],
+        ),
+        ({**IAM, "kafka__iam_role_arn": "arn:aws:iam::12:role/x"}, ["kafka.iam_role_arn"]),
+        ({**IAM, "kafka__iam_region": "here"}, ["kafka.iam_region"]),
+        (
+            {**IAM, "kafka__iam_role_session_name": "gateway", "kafka__iam_external_id": "s3cret-external"},
+            ["kafka.iam_role_session_name", "kafka.iam_external_id"],
+        ),
+        (
+            {"kafka__iam_region": "us-east-1", "kafka__iam_role_arn": ROLE},
+            ["kafka.iam_region", "kafka.iam_role_arn"],
+        ),
         ({"registry__url": None}, ["registry.url"]),
         ({"registry__url": "ftp://registry.example"}, ["registry.url"]),
         ({"registry__url": "registry.example"}, ["registry.url"]),
@@ -250,6 +295,20 @@ def test_what_does_not_go_together_is_reported(changes: dict[str, Any], keys: li
     "changes",
     [
         {"registry__kind": "folder", "registry__url": None, "registry__folder": FOLDER},
+        {"kafka__client_key_password": None},
+        {f"kafka__{name}": None for name in KAFKA_TLS},
+        {f"kafka__sasl_{name}": None for name in ("mechanism", "username", "password")}
+        | {"kafka__security_protocol": "SSL"},
+        IAM,
+        {**IAM, "kafka__bootstrap_servers": "broker-1:9098", "kafka__iam_region": "us-gov-west-1"},
+        {
+            **IAM,
+            "kafka__iam_role_arn": ROLE,
+            "kafka__iam_role_session_name": "gateway",
+            "kafka__iam_external_id": "s3cret-external",
+            "kafka__iam_sts_region": "us-gov-west-1",
+            "kafka__iam_profile": "kafka",
+        },
         {"auth__mode": "anonymous", "auth__api_keys": None, "auth__grants": None},
         {"http__port": 0, "http__internal_port": 0},
         {"http__max_in_flight_requests": 100, "subscriptions__max_concurrent_polls": 99},

@@ -13,6 +13,7 @@ from eventbus_gateway.config.keys import ANY_TOPIC, KEYS, Key
 TOPIC = "visits"
 SECRETS = {
     "sasl_password": "s3cret-sasl",
+    "client_key_password": "s3cret-client-key",
     "password": "s3cret-basic",
     "bearer_token": "s3cret-bearer",
     "peer_secret": "s3cret-peer-of-at-least-32-characters",
@@ -28,13 +29,16 @@ LEFT_OUT = {
     "auth.methods",
     "auth.certificate_proxies",
     "auth.certificates",
+    *("kafka.iam_region", "kafka.iam_profile", "kafka.iam_sts_region"),
+    *("kafka.iam_role_arn", "kafka.iam_role_session_name", "kafka.iam_external_id"),
 }
 
 Values = dict[tuple[str, ...], Any]
 
 
 def every_key() -> Values:
-    """All keys that can be set together: a registry by URL, its password and not its token, API keys alone."""
+    """All keys that can be set together: a registry by URL, its password and not its token; API keys alone; a
+    password for Kafka and no AWS identity."""
     chosen = {
         "kafka.bootstrap_servers": "broker-1:9092,[::1]:9093",
         "kafka.security_protocol": "SASL_SSL",

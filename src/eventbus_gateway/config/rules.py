@@ -4,12 +4,13 @@ import os
 import pathlib
 import re
 from collections.abc import Callable, Iterable, Iterator
-from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from pydantic import SecretStr
-
 from eventbus_gateway.auth.principal import ANONYMOUS
+from eventbus_gateway.config import kafka_rules
+from eventbus_gateway.config.broken import Broken
+from eventbus_gateway.config.broken import broken as _broken
+from eventbus_gateway.config.broken import plain as _plain
 from eventbus_gateway.config.model import Config
 from eventbus_gateway.webhooks.sealing import InvalidKeys, parse_keys
 
@@ -17,59 +18,10 @@ _SECRET_LENGTH = 32
 _EVERYWHERE = frozenset({"0.0.0.0", "::"})  # noqa: S104
 
 
-class Broken(NamedTuple):
-    """A rule that does not hold.
-
-    Args:
-        key: dotted key that is to be changed.
-        sentence: what is expected.
-        involves: dotted keys whose values the rule has looked at, the one to be changed first.
-    """
-
-    key: str
-    sentence: str
-    involves: tuple[str, ...]
-
-
 def broken_rules(config: Config) -> Iterator[Broken]:
     """Every rule that a configuration breaks; each key by itself must be sound already."""
     for rule in _RULES:
         yield from rule(config)
-
-
-def _brokers(config: Config) -> Iterator[Broken]:
-    key = "kafka.bootstrap_servers"
-    servers = [server.strip() for server in config.kafka.bootstrap_servers.split(",")]
-    if servers == [""]:
-        yield _broken("is missing: name at least one broker as host:port", key)
-    elif not all(map(_is_address, servers)):
-        yield _broken("must be a comma-separated list of host:port", key)
-
-
-def _is_address(text: str) -> bool:
-    match = re.fullmatch(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):(\d{1,5})", text)
-    return match is not None and 1 <= int(match[1]) <= 65_535
-
-
-def _sasl(config: Config) -> Iterator[Broken]:
-    values = {
-        "kafka.sasl_mechanism": config.kafka.sasl_mechanism,
-        "kafka.sasl_username": config.kafka.sasl_username,
-        "kafka.sasl_password": _plain(config.kafka.sasl_password),
-    }
-    protocol = config.kafka.security_protocol
-    for key, value in values.items():
-        if protocol.startswith("SASL_") and not value:
-            yield _broken(f"is missing: kafka.security_protocol {protocol} needs it", key, "kafka.security_protocol")
-        elif not protocol.startswith("SASL_") and value is not None:
-            sentence = "would not be used: set kafka.security_protocol to SASL_SSL, or remove this key"
-            yield _broken(sentence, key, "kafka.security_protocol")
-
-
-def _kafka_tls(config: Config) -> Iterator[Broken]:
-    if config.kafka.ca_file is not None and not config.kafka.security_protocol.endswith("SSL"):
-        sentence = "would not be used: set kafka.security_protocol to SSL or SASL_SSL, or remove this key"
-        yield _broken(sentence, "kafka.ca_file", "kafka.security_protocol")
 
 
 def _registry_place(config: Config) -> Iterator[Broken]:
@@ -228,7 +180,7 @@ def _peers(config: Config) -> Iterator[Broken]:
     elif settings.peer_secret is not None and len(_plain(settings.peer_secret) or "") < _SECRET_LENGTH:
         yield _broken(f"must have at least {_SECRET_LENGTH} characters", secret)
     if settings.advertised_address is not None:
-        if not _is_address(settings.advertised_address):
+        if not kafka_rules.is_address(settings.advertised_address):
             yield _broken("must be host:port", address)
     elif settings.enabled and config.http.internal_host in _EVERYWHERE:
         sentence = "is missing: other replicas cannot reach http.internal_host, which stands for every address"
@@ -271,6 +223,8 @@ def _ports(config: Config) -> Iterator[Broken]:
 def _files(config: Config) -> Iterator[Broken]:
     files = {
         "kafka.ca_file": config.kafka.ca_file,
+        "kafka.client_certificate_file": config.kafka.client_certificate_file,
+        "kafka.client_key_file": config.kafka.client_key_file,
         "registry.ca_file": config.registry.ca_file,
         "registry.client_certificate_file": config.registry.client_certificate_file,
         "webhooks.ca_file": config.webhooks.ca_file,
@@ -283,20 +237,13 @@ def _files(config: Config) -> Iterator[Broken]:
         yield _broken("is not a folder that can be read", "registry.folder")
 
 
-def _broken(sentence: str, *involves: str) -> Broken:
-    return Broken(involves[0], sentence, involves)
-
-
-def _plain(secret: SecretStr | None) -> str | None:
-    return None if secret is None else secret.get_secret_value()
-
-
 _RULES: tuple[Callable[[Config], Iterator[Broken]], ...] = (
     _ports,
     _bounds,
-    _brokers,
-    _sasl,
-    _kafka_tls,
+    kafka_rules.brokers,
+    kafka_rules.sasl,
+    kafka_rules.msk_iam,
+    kafka_rules.tls,
     _registry_place,
     _registry_credentials,
     _registry_tls,

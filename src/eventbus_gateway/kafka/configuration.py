@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from eventbus_gateway.kafka.msk_iam import msk_tokens
 from eventbus_gateway.kafka.settings import KafkaSettings
 
 _REQUEST_OVERHEAD = 65_536
@@ -24,14 +25,36 @@ def client_config(settings: KafkaSettings) -> dict[str, Any]:
         "reconnect.backoff.max.ms": max(100, int(settings.reconnect_backoff_max_seconds * 1000)),
         "allow.auto.create.topics": False,
     }
+    return {**config, **_tls(settings), **_sasl(settings)}
+
+
+def _tls(settings: KafkaSettings) -> dict[str, Any]:
+    config: dict[str, Any] = {}
+    if settings.security_protocol.endswith("SSL"):
+        # The default; who trusts a private authority must not take any of its certificates for any broker.
+        config["ssl.endpoint.identification.algorithm"] = "https"
+    if settings.ca_file is not None:
+        config["ssl.ca.location"] = settings.ca_file
+    if settings.client_certificate_file is not None:
+        config["ssl.certificate.location"] = settings.client_certificate_file
+    if settings.client_key_file is not None:
+        config["ssl.key.location"] = settings.client_key_file
+    if settings.client_key_password is not None:
+        config["ssl.key.password"] = settings.client_key_password.get_secret_value()
+    return config
+
+
+def _sasl(settings: KafkaSettings) -> dict[str, Any]:
+    config: dict[str, Any] = {}
+    if settings.sasl_mechanism == "AWS_MSK_IAM":
+        # librdkafka calls this on a thread of its own, so clients that nobody polls get new tokens, too.
+        return {"sasl.mechanisms": "OAUTHBEARER", "oauth_cb": msk_tokens(settings)}
     if settings.sasl_mechanism is not None:
         config["sasl.mechanisms"] = settings.sasl_mechanism
     if settings.sasl_username is not None:
         config["sasl.username"] = settings.sasl_username
     if settings.sasl_password is not None:
         config["sasl.password"] = settings.sasl_password.get_secret_value()
-    if settings.ca_file is not None:
-        config["ssl.ca.location"] = settings.ca_file
     return config
 
 

@@ -16,14 +16,35 @@ class KafkaSettings(Section):
     """Name of the client in broker logs and quotas."""
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
     """How connections to the brokers are secured."""
-    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = None
-    """SASL mechanism; needed when the security protocol starts with SASL."""
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "AWS_MSK_IAM"] | None = None
+    """SASL mechanism; needed when the security protocol starts with SASL. ``AWS_MSK_IAM`` signs in with an AWS
+    identity (OAUTHBEARER to the brokers) and needs the ``aws`` extra."""
     sasl_username: str | None = None
-    """SASL user name."""
+    """SASL user name; not with ``AWS_MSK_IAM``."""
     sasl_password: SecretStr | None = None
-    """SASL password."""
+    """SASL password; not with ``AWS_MSK_IAM``."""
+    iam_region: str | None = Field(None, pattern=r"^[a-z]{2}(-[a-z]+)+-[0-9]{1,2}$")
+    """AWS region of the cluster; taken from the brokers' names when empty."""
+    iam_profile: str | None = Field(None, min_length=1, max_length=128)
+    """Profile of the AWS configuration files to take credentials from; the default chain when empty: environment,
+    web identity (IRSA), profile, container credentials (Pod Identity, ECS), instance role."""
+    iam_role_arn: str | None = Field(None, pattern=r"^arn:aws[a-z-]*:iam::[0-9]{12}:role/[A-Za-z0-9_+=,.@/-]{1,576}$")
+    """Role to assume with those credentials."""
+    iam_role_session_name: str = Field("eventbus-gateway", pattern=r"^[A-Za-z0-9_+=,.@-]{2,64}$")
+    """Name of the assumed role's session. Brokers see it as part of who calls, so it never changes while a process
+    runs."""
+    iam_external_id: SecretStr | None = Field(None, min_length=2, max_length=1224)
+    """External id that the role's trust policy asks for."""
+    iam_sts_region: str | None = Field(None, pattern=r"^[a-z]{2}(-[a-z]+)+-[0-9]{1,2}$")
+    """Region whose STS is asked for roles, ``us-gov-west-1`` for example; that of the cluster when empty."""
     ca_file: str | None = None
     """PEM file with the authorities that sign the brokers' certificates; the system's when empty."""
+    client_certificate_file: str | None = None
+    """PEM file with the gateway's own certificate and its chain, for mutual TLS."""
+    client_key_file: str | None = None
+    """PEM file with the key of that certificate."""
+    client_key_password: SecretStr | None = None
+    """Password of that key, where it is encrypted."""
     linger_ms: float = Field(0.0, ge=0, le=1000)
     """How long a record waits for others to share its batch, in milliseconds."""
     compression: Literal["none", "gzip", "snappy", "lz4", "zstd"] = "lz4"

@@ -110,7 +110,6 @@ class MskTokens:
     def __repr__(self) -> str:
         return f"MskTokens({self._region})"
 
-    @property
     def expires_at(self) -> float | None:
         """Unix time in seconds at which the last token ends, None before the first one."""
         token = self._token

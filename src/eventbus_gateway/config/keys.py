@@ -60,6 +60,12 @@ class Key(NamedTuple):
         return item if isinstance(item, type) and issubclass(item, Section) else None
 
     @property
+    def item_secrets(self) -> tuple[str, ...]:
+        """The names of the secrets in each of its items."""
+        fields = {} if self.items is None else self.items.model_fields
+        return tuple(name for name, field in fields.items() if Key((name,), field).secret)
+
+    @property
     def file_path(self) -> tuple[str, ...]:
         """The key that names a file with its value, for secrets."""
         return (*self.path[:-1], f"{self.path[-1]}_file")

@@ -6,10 +6,11 @@ from collections.abc import Iterator, Mapping
 from eventbus_gateway.config.entries import Entry, Found
 from eventbus_gateway.config.environment import read_environment
 from eventbus_gateway.config.faults import ConfigFault, InvalidConfig
-from eventbus_gateway.config.files import read_file, read_secrets
-from eventbus_gateway.config.keys import SECRETS_BY_FILE, Path, dotted
+from eventbus_gateway.config.files import read_file
+from eventbus_gateway.config.keys import Path, dotted
 from eventbus_gateway.config.model import Config
 from eventbus_gateway.config.rules import broken_rules
+from eventbus_gateway.config.secrets import read_secrets
 from eventbus_gateway.config.validation import validate
 
 
@@ -18,30 +19,26 @@ def load(path: pathlib.Path | None, environ: Mapping[str, str]) -> Config:
 
     Args:
         path: TOML file; None for a configuration from the environment alone.
-        environ: variables that start with ``EVENTBUS_`` set keys, others are left alone.
+        environ: variables that start with ``EVENTBUS_`` set keys; others are read where a secret names them.
 
     Raises:
         InvalidConfig: with every fault of the file, of the environment and of what they say together.
     """
     file = read_file(path) if path is not None else Found({}, [])
     environment = read_environment(environ)
-    secrets = read_secrets({**file.entries, **environment.entries})
+    secrets = read_secrets({**file.entries, **environment.entries}, environ)
     validated = validate(secrets.entries)
     faults = [*file.faults, *environment.faults, *secrets.faults, *validated.faults]
     if not file.faults:  # else every key of an unreadable file would be called missing
-        faults += _rule_faults(validated.config, _damaged(validated.damaged, secrets.faults), secrets.entries)
+        faults += _rule_faults(validated.config, _damaged(validated.damaged | secrets.unread), secrets.entries)
     if faults:
         raise InvalidConfig(tuple(faults))
     return validated.config.remember({path: entry.source.name for path, entry in secrets.entries.items()})
 
 
-def _damaged(lost: frozenset[Path], secrets: list[ConfigFault]) -> set[str]:
+def _damaged(lost: frozenset[Path]) -> set[str]:
     """The names under which rules look at values that are not there; rules see all topics as one key."""
-    unread = {fault.key for fault in secrets}
-    return {
-        *("topics" if path[0] == "topics" else dotted(path) for path in lost),
-        *(dotted(key.path) for path, key in SECRETS_BY_FILE.items() if dotted(path) in unread),
-    }
+    return {"topics" if path[0] == "topics" else dotted(path) for path in lost}
 
 
 def _rule_faults(config: Config, damaged: set[str], entries: Mapping[Path, Entry]) -> Iterator[ConfigFault]:

@@ -11,8 +11,9 @@ from pydantic.fields import FieldInfo
 from eventbus_gateway.config.describing import toml_value
 from eventbus_gateway.config.keys import KEYS, TABLES, Key
 from eventbus_gateway.config.model import MAX_TOPICS, Config
+from eventbus_gateway.config.secrets import MAX_SECRET_BYTES
 
-_INTRODUCTION = """\
+_INTRODUCTION = f"""\
 # Configuration
 
 <!-- Written by `python -m eventbus_gateway.config`; a test compares. -->
@@ -48,19 +49,40 @@ key = "/appointmentId"
   `EVENTBUS_KAFKA__BOOTSTRAP_SERVERS=broker-1:9092`. It wins over the file.
 - Strings are taken as they are. Numbers, `true` and `false`, arrays and tables are written as JSON:
   `EVENTBUS_HTTP__PORT=8080`,
-  `EVENTBUS_AUTH__GRANTS='[{"principal": "*", "actions": ["publish"], "topics": ["*"]}]'`.
+  `EVENTBUS_AUTH__GRANTS='[{{"principal": "*", "actions": ["publish"], "topics": ["*"]}}]'`.
 - An empty variable unsets a key that may be empty.
-- A table can be given whole, as a JSON object: `EVENTBUS_KAFKA='{"linger_ms": 5}'`. Keys that it leaves out keep
+- A table can be given whole, as a JSON object: `EVENTBUS_KAFKA='{{"linger_ms": 5}}'`. Keys that it leaves out keep
   their value, and a variable of one key wins over the variable of its table.
 - `EVENTBUS_TOPICS__<NAME>__<KEY>` sets a key of one topic. A name in capitals means the topic in lower case, any
   other name is taken as it is. Names that the environment cannot carry (in many shells those with `.` or `-`), names
   in capitals and names with two underscores in a row go into the JSON object:
-  `EVENTBUS_TOPICS='{"clinic.visits": {"key": "/visitId"}}'`.
-- Every secret can come from a file: the same key with `_file` appended names it, such as `kafka.sasl_password_file`
-  or `EVENTBUS_KAFKA__SASL_PASSWORD_FILE`. The line break at its end is not part of the secret.
+  `EVENTBUS_TOPICS='{{"clinic.visits": {{"key": "/visitId"}}}}'`.
 - Unknown keys and unknown `EVENTBUS_` variables are faults. The variables with which Kubernetes describes Services
   (`EVENTBUS_GATEWAY_SERVICE_HOST` and its like) are left alone.
 - Relative paths start at the working directory of the process.
+
+## Secrets
+
+Every key of the type `secret` takes its value in any of these ways, also within arrays of tables:
+
+| way | example |
+|---|---|
+| a file, named by the same key with `_file` appended | `sasl_password_file = "/run/secrets/kafka"` |
+| the same in the environment | `EVENTBUS_KAFKA__SASL_PASSWORD_FILE=/run/secrets/kafka` |
+| a reference to a file | `sasl_password = "file:/run/secrets/kafka"` |
+| a reference to a variable | `sasl_password = "env:KAFKA_PASSWORD"` |
+| the variable of the key | `EVENTBUS_KAFKA__SASL_PASSWORD=...` |
+| the value itself, for experiments | `sasl_password = "..."` |
+
+- One line break at the end of a file or variable is not part of the secret. A secret has at most {MAX_SECRET_BYTES}
+  bytes; an empty one is a fault.
+- What a reference names is taken as it is: a secret that begins with `env:` or `file:` itself goes into a file or a
+  variable that is named by a reference. Variables that references name must not begin with `EVENTBUS_`.
+- A missing variable or file, and a key that is given together with its `_file` key, are faults. They are listed with
+  all others and name the key and the variable or path, never a value.
+- Secrets are read once, at start. After a secret was changed (a mounted Secret of Kubernetes changes its files in
+  place), restart the replicas one after the other.
+- No secret appears in logs, errors, metrics or the output of `check-config`.
 """
 
 _TOPICS = f"""
@@ -97,7 +119,7 @@ def _rows(fields: Any) -> Iterator[str]:
 
 
 def _type(key: Key) -> str:
-    names = {str: "string", int: "integer", float: "number", bool: "boolean", SecretStr: "string, secret"}
+    names = {str: "string", int: "integer", float: "number", bool: "boolean", SecretStr: "string, [secret](#secrets)"}
     kinds = [kind for kind in key.types if kind is not NoneType]
     if get_origin(key.field.annotation) is tuple:
         return "array of tables" if key.items is not None else "array of strings"

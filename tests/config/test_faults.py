@@ -194,6 +194,11 @@ def test_a_value_of_the_environment_that_does_not_fit_is_reported_with_its_varia
             ["registry.bearer_token"],
         ),
         ({"registry__ca_file": "/no/where.pem"}, ["registry.ca_file"]),
+        ({"registry__client_key_file": "/no/where.pem"}, ["registry.client_key_file"]),
+        (
+            {"registry__client_certificate_file": None},
+            ["registry.client_key_file", "registry.client_key_password"],
+        ),
         ({"registry__client_certificate_file": FOLDER}, ["registry.client_certificate_file"]),
         ({"kafka__ca_file": "/no/where.pem"}, ["kafka.ca_file"]),
         ({"auth__api_keys": None, "auth__grants": None}, ["auth.api_keys"]),

@@ -99,13 +99,63 @@ def test_a_certificate_file_that_cannot_be_used_is_named_by_its_setting(name: st
             ConfluentRegistry(RegistrySettings.model_validate({"url": "https://127.0.0.1:1", name: str(path)}))
 
 
-def test_a_client_key_that_is_encrypted_is_refused_without_asking_for_a_password(
-    authority: Authority, tmp_path: Path
+PASSWORD = "s3cret-of-the-key"
+
+
+def split(authority: Authority, folder: Path, *, encrypted: bool) -> dict[str, str]:
+    """The client's certificate and its key as two files, as certificate managers write them."""
+    both = Path(authority.client_file).read_bytes()
+    start = both.index(b"-----BEGIN CERTIFICATE")
+    certificate, key = folder / "tls.crt", folder / "tls.key"
+    certificate.write_bytes(both[start:])
+    key.write_bytes(_encrypted(both) if encrypted else both[:start])
+    return {"client_certificate_file": str(certificate), "client_key_file": str(key)}
+
+
+def _encrypted(key: bytes) -> bytes:
+    secret = BestAvailableEncryption(PASSWORD.encode())
+    return load_pem_private_key(key, None).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, secret)
+
+
+@pytest.mark.parametrize("encrypted", [False, True])
+def test_certificate_and_key_can_be_files_of_their_own(authority: Authority, tmp_path: Path, encrypted: bool) -> None:
+    files = split(authority, tmp_path, encrypted=encrypted)
+    password = {"client_key_password": PASSWORD} if encrypted else {}
+    with RegistryServer(authority.server(wants_client=True)) as server:
+        server.register("orders-value", ORDER)
+        settings = {"url": server.url, "ca_file": authority.ca_file, **files, **password}
+        assert latest(RegistrySettings.model_validate(settings)).text == ORDER
+
+
+def test_a_certificate_of_another_authority_does_not_open_the_registry(authority: Authority, tmp_path: Path) -> None:
+    stranger = Authority(tmp_path)
+    with RegistryServer(authority.server(wants_client=True)) as server:
+        server.register("orders-value", ORDER)
+        with pytest.raises(RegistryUnavailable):
+            latest(
+                RegistrySettings(
+                    url=server.url, ca_file=authority.ca_file, client_certificate_file=stranger.client_file
+                )
+            )
+        assert server.seen == []
+
+
+def test_a_key_of_another_certificate_is_refused_at_once(authority: Authority, tmp_path: Path) -> None:
+    files = split(authority, tmp_path, encrypted=False)
+    settings = {"url": "https://127.0.0.1:1", **files, "client_key_file": Authority(tmp_path).client_file}
+    with pytest.raises(ValueError, match=r"client_certificate_file and registry\.client_key_file cannot be used"):
+        ConfluentRegistry(RegistrySettings.model_validate(settings))
+
+
+@pytest.mark.parametrize("password", [None, "s3cret-of-another-key"])
+def test_an_encrypted_key_without_its_password_is_refused_without_asking_for_one(
+    authority: Authority, tmp_path: Path, password: str | None
 ) -> None:
     plain = Path(authority.client_file).read_bytes()
-    key = load_pem_private_key(plain, None)
-    encrypted = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"password"))
     path = tmp_path / "encrypted.pem"
-    path.write_bytes(encrypted + plain[plain.index(b"-----BEGIN CERTIFICATE") :])
-    with pytest.raises(ValueError, match="unencrypted key"):
-        ConfluentRegistry(RegistrySettings(url="https://127.0.0.1:1", client_certificate_file=str(path)))
+    path.write_bytes(_encrypted(plain) + plain[plain.index(b"-----BEGIN CERTIFICATE") :])
+    settings = {"url": "https://127.0.0.1:1", "client_certificate_file": str(path), "client_key_password": password}
+    reason = "unencrypted key" if password is None else "key that client_key_password opens"
+    with pytest.raises(ValueError, match=reason) as refused:
+        ConfluentRegistry(RegistrySettings.model_validate(settings))
+    assert "s3cret" not in str(refused.value)

@@ -66,6 +66,10 @@ def _registry_credentials(config: Config) -> Iterator[Broken]:
 
 
 def _registry_tls(config: Config) -> Iterator[Broken]:
+    certificate = "registry.client_certificate_file"
+    for name in ("client_key_file", "client_key_password"):
+        if getattr(config.registry, name) is not None and config.registry.client_certificate_file is None:
+            yield _broken(f"would not be used: {certificate} is not set", f"registry.{name}", certificate)
     if config.registry.url.lower().startswith("http://"):
         for name in ("ca_file", "client_certificate_file"):
             if getattr(config.registry, name) is not None:
@@ -227,6 +231,7 @@ def _files(config: Config) -> Iterator[Broken]:
         "kafka.client_key_file": config.kafka.client_key_file,
         "registry.ca_file": config.registry.ca_file,
         "registry.client_certificate_file": config.registry.client_certificate_file,
+        "registry.client_key_file": config.registry.client_key_file,
         "webhooks.ca_file": config.webhooks.ca_file,
     }
     for key, name in files.items():

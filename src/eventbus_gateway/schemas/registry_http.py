@@ -142,13 +142,24 @@ def _tls(settings: RegistrySettings) -> ssl.SSLContext:
     except OSError as error:
         raise ValueError(f"registry.ca_file cannot be used: {_fault(error, 'no certificate in it')}") from None
     if settings.client_certificate_file is not None:
-        try:
-            # Without a password OpenSSL would ask for one on the terminal, and wait.
-            context.load_cert_chain(settings.client_certificate_file, password="")
-        except OSError as error:
-            fault = _fault(error, "no certificate with its unencrypted key in it")
-            raise ValueError(f"registry.client_certificate_file cannot be used: {fault}") from None
+        _show_certificate(context, settings, settings.client_certificate_file)
     return context
+
+
+def _show_certificate(context: ssl.SSLContext, settings: RegistrySettings, certificate: str) -> None:
+    secret = settings.client_key_password
+    # Without a password OpenSSL would ask for one on the terminal, and wait.
+    password = "" if secret is None else secret.get_secret_value()
+    try:
+        context.load_cert_chain(certificate, settings.client_key_file, password)
+    except OSError as error:
+        kind = "unencrypted key" if secret is None else "key that client_key_password opens"
+        if settings.client_key_file is None:
+            fault = _fault(error, f"no certificate with its {kind} in it")
+            raise ValueError(f"registry.client_certificate_file cannot be used: {fault}") from None
+        fault = _fault(error, f"they are no certificate and its {kind}")
+        keys = "registry.client_certificate_file and registry.client_key_file"
+        raise ValueError(f"{keys} cannot be used together: {fault}") from None
 
 
 def _fault(error: OSError, content: str) -> str:

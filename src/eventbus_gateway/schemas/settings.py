@@ -25,7 +25,11 @@ class RegistrySettings(Section):
     ca_file: str | None = None
     """PEM file with the authorities that sign the registry's certificate; the system's when empty."""
     client_certificate_file: str | None = None
-    """PEM file with a client certificate and its key, for mutual TLS."""
+    """PEM file with the gateway's own certificate and its chain, for mutual TLS."""
+    client_key_file: str | None = None
+    """PEM file with the key of that certificate; when empty, the key is in the same file."""
+    client_key_password: SecretStr | None = None
+    """Password of that key, where it is encrypted."""
     connect_timeout_seconds: float = Field(default=2.0, gt=0, le=60)
     """How long connecting to the registry may take."""
     timeout_seconds: float = Field(default=5.0, gt=0, le=60)

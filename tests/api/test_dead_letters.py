@@ -11,7 +11,8 @@ from eventbus_gateway.api.settings import ReadSettings
 from eventbus_gateway.errors import RegistryUnavailable
 from eventbus_gateway.kafka.partitions import Position
 from eventbus_gateway.kafka.records import Record
-from eventbus_gateway.subscriptions.outgoing import Codec
+from eventbus_gateway.schema_ids import SchemaId
+from eventbus_gateway.subscriptions.codecs import Codec
 
 
 @pytest.fixture(scope="module")
@@ -189,10 +190,10 @@ def test_a_page_has_a_bound_on_its_bytes_and_on_what_it_passes_over(broker: Brok
 class Away:
     """A registry that cannot be reached."""
 
-    def ready(self, schema_id: int) -> Codec | None:
+    def ready(self, schema_id: SchemaId) -> Codec | None:
         return None
 
-    async def load(self, schema_id: int) -> Codec:
+    async def load(self, schema_id: SchemaId) -> Codec:
         raise RegistryUnavailable
 
 

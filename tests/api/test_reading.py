@@ -17,6 +17,7 @@ from eventbus_gateway.api.settings import ReadSettings, TopicSettings
 from eventbus_gateway.errors import KafkaUnavailable, RegistryUnavailable
 from eventbus_gateway.kafka.memory import MemoryKafka
 from eventbus_gateway.kafka.records import Record
+from eventbus_gateway.schema_ids import SchemaId
 from eventbus_gateway.schemas.absent import AbsentRegistry
 from eventbus_gateway.schemas.registry import RegisteredSchema
 
@@ -335,7 +336,7 @@ class _SlowRegistry(AbsentRegistry):
         self.asked = 0
         self.is_down = True
 
-    async def by_id(self, schema_id: int) -> RegisteredSchema:
+    async def by_id(self, schema_id: SchemaId) -> RegisteredSchema:
         self.asked += 1
         if self.is_down:
             raise RegistryUnavailable(retry_after=0.1)

@@ -22,6 +22,7 @@ class Seen(NamedTuple):
     method: str
     target: str
     headers: dict[str, str]
+    body: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -157,7 +158,10 @@ class RegistryServer:
         if self._authorization is not None and seen.headers.get("authorization") != self._authorization:
             return _error(401, 401, "Unauthorized")
         scripted = self.answer(seen)
-        return scripted if scripted is not None else self._from_content(unquote_segments(seen.target))
+        if scripted is not None:
+            return scripted
+        path = unquote_segments(seen.target)
+        return self._from_content(path) if seen.method == "GET" else self._looked_up(path, seen.body)
 
     def _from_content(self, path: list[str]) -> Canned:
         match path:
@@ -169,6 +173,21 @@ class RegistryServer:
                 entry = self._schemas.get(int(number))
                 return _json(entry.content()) if entry else _error(404, 40403, "Schema not found")
         return Canned(404, b"<html>no such page</html>", {"content-type": "text/html"})
+
+    def _looked_up(self, path: list[str], body: bytes) -> Canned:
+        _, subject = path
+        versions = self._subjects.get(subject)
+        if versions is None:
+            return _error(404, 40401, f"Subject '{subject}' not found.")
+        try:
+            wanted = orjson.loads(orjson.loads(body)["schema"])
+        except orjson.JSONDecodeError:
+            return _error(422, 42201, "Invalid schema")
+        for number in sorted(versions, reverse=True):
+            entry = versions[number]
+            if orjson.loads(entry.text) == wanted:
+                return _json({"subject": subject, "version": number, "id": entry.id, **entry.content()})
+        return _error(404, 40403, "Schema not found")
 
     def _of_subject(self, subject: str, rest: list[str]) -> Canned:
         versions = self._subjects.get(subject)
@@ -216,8 +235,13 @@ class _Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
     owner: RegistryServer
 
+    def do_POST(self) -> None:
+        self.do_GET()
+
     def do_GET(self) -> None:
-        seen = Seen(self.command, self.path, {name.lower(): value for name, value in self.headers.items()})
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        body = self.rfile.read(int(headers.get("content-length", "0")))
+        seen = Seen(self.command, self.path, headers, body)
         reply = self.owner.reply_to(seen)
         headers, body = dict(reply.headers), reply.body
         if self.owner.compress:

@@ -60,8 +60,12 @@ def _shown_by(rows: list[Row]) -> Callable[[Seen], Canned]:
         for row in rows:
             template = row.path.strip("/").split("/")
             pairs = list(zip(template, path, strict=False))
-            if len(template) == len(path) and all(name[0] == "{" or name == part for name, part in pairs):
-                request = Request(seen.method, "/" + "/".join(path), b"", {}, b"", "request-1")
+            if (
+                row.method == seen.method
+                and len(template) == len(path)
+                and all(name[0] == "{" or name == part for name, part in pairs)
+            ):
+                request = Request(seen.method, "/" + "/".join(path), b"", {}, seen.body, "request-1")
                 request.params = {name.strip("{}"): part for name, part in pairs if name[0] == "{"}
                 answer = asyncio.run(_called(row.handler(request)))
                 return Canned(answer[0], answer[1], {"content-type": answer[2].decode()})

@@ -21,10 +21,12 @@ from eventbus_gateway.kafka.positions import Positions
 from eventbus_gateway.kafka.producer import KafkaProducer
 from eventbus_gateway.kafka.reading_thread import reading_threads
 from eventbus_gateway.kafka.settings import ConsumeSettings, KafkaSettings
+from eventbus_gateway.schema_ids import SchemaId
 from eventbus_gateway.subscriptions.calls import Ask, Settling, Verb
+from eventbus_gateway.subscriptions.codecs import Codec
 from eventbus_gateway.subscriptions.leased import Outcome
 from eventbus_gateway.subscriptions.means import Means
-from eventbus_gateway.subscriptions.outgoing import Codec, Form, Outgoing
+from eventbus_gateway.subscriptions.outgoing import Form, Outgoing
 from eventbus_gateway.subscriptions.resource import Subscription, created
 from eventbus_gateway.subscriptions.settings import SubscriptionSettings
 from eventbus_gateway.subscriptions.shard import Shard
@@ -35,10 +37,10 @@ from eventbus_gateway.subscriptions.tokens import Reference, parse
 class NoCodecs:
     """Codecs of topics that need none."""
 
-    def ready(self, schema_id: int) -> Codec | None:
+    def ready(self, schema_id: SchemaId) -> Codec | None:
         raise AssertionError(schema_id)
 
-    async def load(self, schema_id: int) -> Codec:
+    async def load(self, schema_id: SchemaId) -> Codec:
         raise AssertionError(schema_id)
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from eventbus_gateway.errors import CorruptRecord, RegistryUnavailable, SchemaMissing, TopicUnreadable
 from eventbus_gateway.kafka.consumed import NO_HEADERS, Consumed, Headers
+from eventbus_gateway.schema_ids import SchemaId
 from eventbus_gateway.subscriptions.intake import Intake
 from eventbus_gateway.subscriptions.leased import Leased, Order
 from eventbus_gateway.subscriptions.letters import LetterTopic
@@ -48,10 +49,10 @@ class Registry:
         self.is_loaded = False
         self.may_answer = asyncio.Event()
 
-    def ready(self, schema_id: int) -> JsonCodec | None:
+    def ready(self, schema_id: SchemaId) -> JsonCodec | None:
         return self.codec if self.is_loaded and schema_id == 1 else None
 
-    async def load(self, schema_id: int) -> JsonCodec:
+    async def load(self, schema_id: SchemaId) -> JsonCodec:
         await self.may_answer.wait()
         if self.refusals:
             self.refusals -= 1

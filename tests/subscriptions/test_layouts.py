@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 
 from eventbus_gateway.errors import CorruptRecord
 from eventbus_gateway.kafka.consumed import Consumed, Headers, RecordHeaders
+from eventbus_gateway.schema_ids import SchemaId
+from eventbus_gateway.subscriptions.codecs import Codec
 from eventbus_gateway.subscriptions.layouts import MAX_LAYOUTS, Layouts
-from eventbus_gateway.subscriptions.outgoing import Codec, Form, Outgoing
+from eventbus_gateway.subscriptions.outgoing import Form, Outgoing
 
 TAIL = (b',"ackToken":"', b"AAE", b'"}')
 GATEWAY: RecordHeaders = [
@@ -42,10 +44,10 @@ class JsonCodec:
 class Shelf:
     """The schema with the id 7 is at hand, all others would have to be fetched."""
 
-    def ready(self, schema_id: int) -> Codec | None:
+    def ready(self, schema_id: SchemaId) -> Codec | None:
         return JsonCodec() if schema_id == 7 else None
 
-    async def load(self, schema_id: int) -> Codec:
+    async def load(self, schema_id: SchemaId) -> Codec:
         raise AssertionError(schema_id)
 
 

@@ -8,7 +8,9 @@ from tests.webhooks.dispatching import NOON, Answer, Post, Receiver, changed, ou
 from tests.webhooks.jumping import EPOCH, after, clock, play, until
 
 from eventbus_gateway.errors import RegistryUnavailable
-from eventbus_gateway.subscriptions.outgoing import Codec, Outgoing
+from eventbus_gateway.schema_ids import SchemaId
+from eventbus_gateway.subscriptions.codecs import Codec
+from eventbus_gateway.subscriptions.outgoing import Outgoing
 from eventbus_gateway.subscriptions.resource import Subscription, with_pause
 from eventbus_gateway.subscriptions.signing_secrets import SigningSecret
 from eventbus_gateway.webhooks.oauth import NoToken
@@ -271,10 +273,10 @@ class Registry:
         self.asked = 0
         self.down_for = 2
 
-    def ready(self, schema_id: int) -> Codec | None:
+    def ready(self, schema_id: SchemaId) -> Codec | None:
         return None
 
-    async def load(self, schema_id: int) -> Codec:
+    async def load(self, schema_id: SchemaId) -> Codec:
         self.asked += 1
         if self.asked <= self.down_for:
             raise RegistryUnavailable

@@ -1,8 +1,10 @@
 """How the records of each topic become events: topics and schemas as the way out needs them."""
 
 from eventbus_gateway.api.topics import Topic
+from eventbus_gateway.schema_ids import SchemaId
 from eventbus_gateway.schemas.cache import CodecOptions, Schemas
-from eventbus_gateway.subscriptions.outgoing import Codec, Form, Outgoing
+from eventbus_gateway.subscriptions.codecs import Codec
+from eventbus_gateway.subscriptions.outgoing import Form, Outgoing
 
 
 class _TopicCodecs:
@@ -12,11 +14,11 @@ class _TopicCodecs:
         self._schemas = schemas
         self._options = options
 
-    def ready(self, schema_id: int) -> Codec | None:
+    def ready(self, schema_id: SchemaId) -> Codec | None:
         schema = self._schemas.ready_by_id(schema_id, self._options)
         return schema.codec if schema is not None else None
 
-    async def load(self, schema_id: int) -> Codec:
+    async def load(self, schema_id: SchemaId) -> Codec:
         return (await self._schemas.by_id(schema_id, self._options)).codec
 
 
@@ -48,6 +50,7 @@ class Outgoings:
             settings.source or f"/topics/{topic.name}",
             settings.type,
             _TopicCodecs(self._schemas, topic.options),
+            self._schemas.framing,
         )
         made = self._made[topic.name] = Outgoing(form)
         return made

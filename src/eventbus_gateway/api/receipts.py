@@ -10,6 +10,7 @@ from eventbus_gateway.api.http import JSON, NO_HEADERS, Answer
 from eventbus_gateway.api.problems import problem, status_of
 from eventbus_gateway.errors import NotAttempted
 from eventbus_gateway.kafka.records import NotStored, Outcome, Stored, Unknown
+from eventbus_gateway.schema_ids import SchemaId
 from eventbus_gateway.subscriptions.instants import Timestamps
 
 _timestamps = Timestamps()
@@ -17,7 +18,7 @@ _timestamps = Timestamps()
 _new = tuple.__new__
 
 
-def single(topic: str, event_id: str, outcome: Outcome, schema_id: int | None, instance: str) -> Answer:
+def single(topic: str, event_id: str, outcome: Outcome, schema_id: SchemaId | None, instance: str) -> Answer:
     """The answer to a publish of one event: 201, or the problem that stands for the outcome."""
     if not isinstance(outcome, Stored):
         return problem(outcome.error, instance, name_of(outcome))

@@ -137,15 +137,12 @@ class _Facade:
         text = _schema_of(request.body)
         if text is None:
             return INVALID_BODY
-        wanted = _form(text)
-        if wanted is None:
+        if not _is_schema(text):
             return INVALID_SCHEMA
-        subject = request.params["subject"]
-        for number in reversed(await self._registry.versions(subject)):
-            schema = await self._registry.version(subject, number)
-            if _form(schema.text) == wanted:
-                return _json(_in_subject(schema))
-        return SCHEMA_NOT_FOUND
+        try:
+            return _json(_in_subject(await self._registry.find(request.params["subject"], text)))
+        except UnknownSchemaVersion:
+            return SCHEMA_NOT_FOUND
 
     async def types(self, _request: Request) -> Answer:
         return _json(["AVRO"])
@@ -185,11 +182,12 @@ def _schema_of(body: bytes) -> str | None:
     return text if isinstance(text, str) else None
 
 
-def _form(text: str) -> bytes | None:
+def _is_schema(text: str) -> bool:
     try:
-        return normal_form(text)
+        normal_form(text)
     except ValueError:
-        return None
+        return False
+    return True
 
 
 def _content(schema: RegisteredSchema) -> dict[str, Any]:

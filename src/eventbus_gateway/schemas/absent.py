@@ -1,11 +1,14 @@
 """The registry of a gateway whose topics all go without schemas."""
 
 from eventbus_gateway.errors import SchemaMissing
+from eventbus_gateway.schema_ids import CONFLUENT, SchemaId
 from eventbus_gateway.schemas.registry import RegisteredSchema
 
 
 class AbsentRegistry:
     """Has nothing, and says so."""
+
+    framing = CONFLUENT
 
     async def latest(self, subject: str) -> RegisteredSchema:
         """Nothing.
@@ -23,7 +26,15 @@ class AbsentRegistry:
         """
         raise SchemaMissing("No schema registry is configured.")
 
-    async def by_id(self, schema_id: int) -> RegisteredSchema:
+    async def by_id(self, schema_id: SchemaId) -> RegisteredSchema:
+        """Nothing.
+
+        Raises:
+            SchemaMissing: always.
+        """
+        raise SchemaMissing("No schema registry is configured.")
+
+    async def find(self, subject: str, text: str) -> RegisteredSchema:
         """Nothing.
 
         Raises:

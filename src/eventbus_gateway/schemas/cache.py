@@ -28,6 +28,7 @@ from eventbus_gateway.errors import (
     ShuttingDown,
     UnknownSchemaVersion,
 )
+from eventbus_gateway.schema_ids import SchemaId
 from eventbus_gateway.schemas.codec import compile_codec
 from eventbus_gateway.schemas.compiling import CodecOptions, Compile, Compiler, Schema
 from eventbus_gateway.schemas.flights import Flights
@@ -63,7 +64,7 @@ class Stats:
     refreshing: int
 
 
-_Place = tuple[str, int | None] | int
+_Place = tuple[str, int | None] | SchemaId
 """A subject and its version, None for the latest; or a schema id."""
 _Key = tuple[_Place, CodecOptions]
 
@@ -88,6 +89,9 @@ class Schemas:
         settings: times and bounds.
         clock: monotonic seconds.
         compile_text: compiles a schema text, in a thread.
+
+    Attributes:
+        framing: how records name these schemas.
     """
 
     def __init__(
@@ -99,6 +103,7 @@ class Schemas:
         compile_text: Compile = compile_codec,
     ) -> None:
         self._registry = registry
+        self.framing = registry.framing
         self._settings = settings
         self._clock = clock
         self._compiler = Compiler(registry, settings, compile_text)
@@ -145,7 +150,7 @@ class Schemas:
         schema = self.ready(subject, version, options)
         return schema if schema is not None else await self._load(((subject, version), options))
 
-    async def by_id(self, schema_id: int, options: CodecOptions) -> Schema:
+    async def by_id(self, schema_id: SchemaId, options: CodecOptions) -> Schema:
         """The schema with an id, from the registry if need be.
 
         Args:
@@ -161,7 +166,7 @@ class Schemas:
         schema = self.ready_by_id(schema_id, options)
         return schema if schema is not None else await self._load((schema_id, options))
 
-    def ready_by_id(self, schema_id: int, options: CodecOptions) -> Schema | None:
+    def ready_by_id(self, schema_id: SchemaId, options: CodecOptions) -> Schema | None:
         """The schema with an id if it is compiled, without waiting.
 
         Args:
@@ -239,7 +244,7 @@ class Schemas:
 
     async def _answer(self, place: _Place) -> RegisteredSchema:
         try:
-            if isinstance(place, int):
+            if not isinstance(place, tuple):
                 return await self._registry.by_id(place)
             subject, version = place
             if version is None:
@@ -279,7 +284,7 @@ class Schemas:
         except SchemaMissing:
             if not await self._is_gone(kept.schema.id):
                 raise
-            log.warning("subject %s and schema id %d are deleted", kept.schema.subject, kept.schema.id)
+            log.warning("subject %s and schema id %s are deleted", kept.schema.subject, kept.schema.id)
             if self._kept.get(key) is kept:
                 del self._kept[key]
             return NEVER
@@ -288,7 +293,7 @@ class Schemas:
         kept.failing = False
         return self._settings.latest_ttl_seconds
 
-    async def _is_gone(self, schema_id: int) -> bool:
+    async def _is_gone(self, schema_id: SchemaId) -> bool:
         try:
             await self._registry.by_id(schema_id)
         except SchemaMissing:

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Literal, NamedTuple, Protocol
 from weakref import WeakValueDictionary
 
+from eventbus_gateway.schema_ids import SchemaId
 from eventbus_gateway.schemas.codec import Codec
 from eventbus_gateway.schemas.flights import Flights
 from eventbus_gateway.schemas.references import texts_of
@@ -35,10 +36,10 @@ class Schema:
         subject: where it was found; empty when it was asked for by id.
         version: its version in the subject; 0 when it was asked for by id.
         text: the schema as JSON text.
-        codec: encodes to and decodes from Confluent's wire format.
+        codec: encodes to the registry's framing, and decodes what stands behind it.
     """
 
-    id: int
+    id: SchemaId
     subject: str
     version: int
     text: str
@@ -70,9 +71,10 @@ class Compiler:
 
     def __init__(self, registry: Registry, settings: RegistrySettings, compile_text: Compile) -> None:
         self._registry = registry
+        self._framing = registry.framing
         self._max_bytes = settings.max_schema_bytes
         self._compile_text = compile_text
-        self._shared: WeakValueDictionary[tuple[int, CodecOptions], Schema] = WeakValueDictionary()
+        self._shared: WeakValueDictionary[tuple[SchemaId, CodecOptions], Schema] = WeakValueDictionary()
         self._under_way: Flights[Schema] = Flights(settings.max_subjects)
         # Each compiling thread takes the interpreter from the event loop for milliseconds at a time.
         self._thread = asyncio.Semaphore(1)
@@ -109,8 +111,10 @@ class Compiler:
                 self._compile_text,
                 found.text,
                 named=named,
-                prefix=b"\0" + found.id.to_bytes(4, "big"),
+                prefix=self._framing.prefix(found.id),
                 dialect=options.dialect,
                 unknown_fields=options.unknown_fields,
             )
+        if self._framing.pack is not None:
+            codec.pack(self._framing.pack)
         return Schema(found.id, found.subject, found.version, found.text, codec)

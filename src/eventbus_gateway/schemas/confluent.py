@@ -1,7 +1,7 @@
 """The Confluent Schema Registry REST API, version 1, as a source of schemas.
 
 Source: Confluent Platform, Schema Registry API reference; error codes 40401 (subject), 40402 (version),
-40403 (schema) and 42202 (version number).
+40403 (schema), 42201 (schema text) and 42202 (version number).
 """
 
 import re
@@ -13,13 +13,15 @@ from urllib.parse import quote
 import orjson
 
 from eventbus_gateway.errors import GatewayError, RegistryUnavailable, SchemaMissing, UnknownSchemaVersion
-from eventbus_gateway.schemas.registry import Reference, RegisteredSchema
+from eventbus_gateway.schema_ids import CONFLUENT, SchemaId
+from eventbus_gateway.schemas.registry import Reference, RegisteredSchema, no_such_version
 from eventbus_gateway.schemas.registry_http import RegistryClient, Reply
 from eventbus_gateway.schemas.settings import RegistrySettings
 
 SUBJECT_NOT_FOUND = 40401
 VERSION_NOT_FOUND = 40402
 SCHEMA_NOT_FOUND = 40403
+INVALID_SCHEMA = 42201
 INVALID_VERSION = 42202
 LARGEST_ID = 2**31 - 1
 LARGEST_VERSION = 2**31 - 1
@@ -38,6 +40,8 @@ class ConfluentRegistry:
     Raises:
         ValueError: the URL is empty or carries credentials, or a certificate file cannot be used.
     """
+
+    framing = CONFLUENT
 
     def __init__(self, settings: RegistrySettings) -> None:
         self._client = RegistryClient(settings)
@@ -75,13 +79,23 @@ class ConfluentRegistry:
             raise missing
         return sorted(found)
 
-    async def by_id(self, schema_id: int) -> RegisteredSchema:
+    async def by_id(self, schema_id: SchemaId) -> RegisteredSchema:
         """A schema by its global id; see `Registry.by_id`."""
         missing = SchemaMissing(f"the schema registry has no schema with id {schema_id}")
-        if not 0 <= schema_id <= LARGEST_ID:
+        if not isinstance(schema_id, int) or not 0 <= schema_id <= LARGEST_ID:
             raise missing
         found = await self._ask(f"/schemas/ids/{schema_id}", {SCHEMA_NOT_FOUND: missing})
         return RegisteredSchema(schema_id, "", 0, _text(found), _kind(found), _references(found))
+
+    async def find(self, subject: str, text: str) -> RegisteredSchema:
+        """The version of a subject that is the schema of a text; see `Registry.find`."""
+        none = no_such_version(subject)
+        found = await self._ask(
+            f"/subjects/{_segment(subject)}",
+            {SUBJECT_NOT_FOUND: _no_subject(subject), SCHEMA_NOT_FOUND: none, INVALID_SCHEMA: none},
+            orjson.dumps({"schema": text}),
+        )
+        return _of_subject(found, subject)
 
     async def subjects(self) -> list[str]:
         """All subjects; see `Registry.subjects`."""
@@ -94,8 +108,8 @@ class ConfluentRegistry:
         """Release connections."""
         await self._client.aclose()
 
-    async def _ask(self, path: str, absences: Mapping[int, GatewayError]) -> Any:
-        reply = await self._client.get(path)
+    async def _ask(self, path: str, absences: Mapping[int, GatewayError], body: bytes | None = None) -> Any:
+        reply = await (self._client.get(path) if body is None else self._client.post(path, body))
         if reply.status == HTTPStatus.OK:
             return _json(reply)
         if reply.status in {HTTPStatus.NOT_FOUND, HTTPStatus.UNPROCESSABLE_ENTITY}:

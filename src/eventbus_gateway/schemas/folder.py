@@ -20,7 +20,9 @@ from typing import NamedTuple
 import orjson
 
 from eventbus_gateway.errors import SchemaMissing, SchemaUnusable, UnknownSchemaVersion
-from eventbus_gateway.schemas.registry import RegisteredSchema
+from eventbus_gateway.schema_ids import CONFLUENT, SchemaId
+from eventbus_gateway.schemas.registry import RegisteredSchema, no_such_version
+from eventbus_gateway.schemas.sameness import normal_form
 
 DEFAULT_MAX_FILE_BYTES = 1_048_576
 DEFAULT_MAX_FILES = 10_000
@@ -45,6 +47,8 @@ class FolderRegistry:
     Raises:
         SchemaUnusable: the folder or any of its files cannot be used; names all of them.
     """
+
+    framing = CONFLUENT
 
     def __init__(
         self,
@@ -92,12 +96,20 @@ class FolderRegistry:
         """The versions of a subject; see `Registry.versions`."""
         return sorted(self._versions(subject))
 
-    async def by_id(self, schema_id: int) -> RegisteredSchema:
+    async def by_id(self, schema_id: SchemaId) -> RegisteredSchema:
         """A schema by its id; see `Registry.by_id`."""
-        found = self._by_id.get(schema_id)
+        found = self._by_id.get(schema_id) if isinstance(schema_id, int) else None
         if found is None:
             raise SchemaMissing(f"the schema folder has no schema with id {schema_id}")
         return found
+
+    async def find(self, subject: str, text: str) -> RegisteredSchema:
+        """The version of a subject that is the schema of a text; see `Registry.find`."""
+        versions, wanted = self._versions(subject), _form(text)
+        for number in sorted(versions, reverse=True):
+            if wanted is not None and _form(versions[number].text) == wanted:
+                return versions[number]
+        raise no_such_version(subject)
 
     async def subjects(self) -> list[str]:
         """All subjects, sorted."""
@@ -111,6 +123,14 @@ class FolderRegistry:
         if versions is None:
             raise SchemaMissing(f"no schema is registered under subject {subject}")
         return versions
+
+
+def _form(text: str) -> bytes | None:
+    """What texts of the same schema have in common, None for what is none."""
+    try:
+        return normal_form(text)
+    except ValueError:
+        return None
 
 
 def _files(folder: Path, max_files: int) -> list[Path]:

@@ -3,6 +3,9 @@
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from eventbus_gateway.errors import UnknownSchemaVersion
+from eventbus_gateway.schema_ids import Framing, SchemaId
+
 
 @dataclass(frozen=True, slots=True)
 class Reference:
@@ -24,7 +27,7 @@ class RegisteredSchema:
     """A schema as the registry has it.
 
     Args:
-        id: the registry's global schema id, as it goes into the wire format.
+        id: what names the schema in the wire format.
         subject: where it was found; empty when it was asked for by id.
         version: its version in the subject; 0 when it was asked for by id.
         text: the schema as JSON text.
@@ -32,7 +35,7 @@ class RegisteredSchema:
         references: named types from other subjects.
     """
 
-    id: int
+    id: SchemaId
     subject: str
     version: int
     text: str
@@ -40,8 +43,18 @@ class RegisteredSchema:
     references: tuple[Reference, ...] = field(default=())
 
 
+def no_such_version(subject: str) -> UnknownSchemaVersion:
+    """For a text that is none of a subject's versions."""
+    return UnknownSchemaVersion(f"subject {subject} has no version that is this schema")
+
+
 class Registry(Protocol):
     """A source of schemas; implementations share one contract test."""
+
+    @property
+    def framing(self) -> Framing:
+        """How records name the registry's schemas."""
+        ...
 
     async def latest(self, subject: str) -> RegisteredSchema:
         """The newest version of a subject.
@@ -71,11 +84,21 @@ class Registry(Protocol):
         """
         ...
 
-    async def by_id(self, schema_id: int) -> RegisteredSchema:
-        """A schema by its global id.
+    async def by_id(self, schema_id: SchemaId) -> RegisteredSchema:
+        """A schema by the id that records name it with.
 
         Raises:
             SchemaMissing: there is no such id.
+            RegistryUnavailable: no usable answer.
+        """
+        ...
+
+    async def find(self, subject: str, text: str) -> RegisteredSchema:
+        """The version of a subject that is the schema of a text; the newest one of several.
+
+        Raises:
+            SchemaMissing: the subject has no version at all.
+            UnknownSchemaVersion: the subject exists, and none of its versions is this schema.
             RegistryUnavailable: no usable answer.
         """
         ...

@@ -14,6 +14,7 @@ from eventbus_gateway.errors import RegistryUnavailable
 from eventbus_gateway.schemas.settings import RegistrySettings
 
 ACCEPT = "application/vnd.schemaregistry.v1+json, application/json"
+CONTENT_TYPE = "application/vnd.schemaregistry.v1+json"
 READ_STATUSES = frozenset({200, 404, 422})
 """Answers whose body means something to the gateway; all others are dropped unread."""
 LONGEST_RETRY_AFTER_SECONDS = 60.0
@@ -35,7 +36,7 @@ class Reply(NamedTuple):
 
 
 class RegistryClient:
-    """GET with a limit on everything: connections, time, bytes after decompression.
+    """Requests with a limit on everything: connections, time, bytes after decompression.
 
     It stands on the transport instead of the client of httpx2, which leaves out redirects, cookies, proxies and
     ``.netrc`` from the environment, and log lines with addresses.
@@ -74,9 +75,32 @@ class RegistryClient:
         Raises:
             RegistryUnavailable: no complete answer within the bounds.
         """
+        return await self._answer("GET", path, None)
+
+    async def post(self, path: str, body: bytes) -> Reply:
+        """The answer to ``POST`` below the registry's base URL, for questions that do not fit into a path.
+
+        Args:
+            path: percent-encoded path.
+            body: JSON.
+
+        Raises:
+            RegistryUnavailable: no complete answer within the bounds.
+        """
+        return await self._answer("POST", path, body)
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        await self._transport.aclose()
+
+    async def _answer(self, method: str, path: str, content: bytes | None) -> Reply:
+        headers = self._headers if content is None else {**self._headers, "content-type": CONTENT_TYPE}
+        request = httpx2.Request(
+            method, self._base + path, headers=headers, content=content, extensions=self._extensions
+        )
         try:
             async with asyncio.timeout(self._timeout):
-                return await self._exchange(path)
+                return await self._exchange(request)
         except httpx2.ConnectTimeout:
             raise RegistryUnavailable("the schema registry does not accept connections in time") from None
         except (TimeoutError, httpx2.TimeoutException):
@@ -87,24 +111,19 @@ class RegistryClient:
         except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as error:
             raise RegistryUnavailable(f"the schema registry cannot be reached: {_reason(error)}") from None
 
-    async def aclose(self) -> None:
-        """Close all connections."""
-        await self._transport.aclose()
-
-    async def _exchange(self, path: str) -> Reply:
-        response = await self._send(path)
+    async def _exchange(self, request: httpx2.Request) -> Reply:
+        response = await self._send(request)
         try:
             body = await self._body(response) if response.status_code in READ_STATUSES else b""
         finally:
             await response.aclose()
         return Reply(response.status_code, body, _retry_after(response.headers.get("retry-after")))
 
-    async def _send(self, path: str) -> httpx2.Response:
-        request = httpx2.Request("GET", self._base + path, headers=self._headers, extensions=self._extensions)
+    async def _send(self, request: httpx2.Request) -> httpx2.Response:
         try:
             return await self._transport.handle_async_request(request)
         except (httpx2.RemoteProtocolError, httpx2.ReadError, httpx2.WriteError):
-            # The registry may close an idle connection just when it is taken from the pool. A GET may be repeated.
+            # The registry may close an idle connection just as it is taken from the pool. Questions may be repeated.
             return await self._transport.handle_async_request(request)
 
     async def _body(self, response: httpx2.Response) -> bytes:

@@ -12,13 +12,15 @@ A schema registry that gives no answer makes no event undecodable: that is raise
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import orjson
 
 from eventbus_gateway.errors import CorruptRecord, SchemaMissing, SchemaUnusable
 from eventbus_gateway.kafka.consumed import Consumed
+from eventbus_gateway.schema_ids import CONFLUENT, Framing, SchemaId
 from eventbus_gateway.subscriptions.attributes import base64_text, key_text, stored_attributes
+from eventbus_gateway.subscriptions.codecs import Codec, Codecs, Unpacking
 from eventbus_gateway.subscriptions.instants import Timestamps
 from eventbus_gateway.subscriptions.layouts import Layouts, Values, are_plain
 from eventbus_gateway.subscriptions.patterns import Pattern
@@ -32,43 +34,7 @@ JSON = "application/json"
 _IS_AVRO = {AVRO: True, JSON: False}
 _IS_STORED_AVRO: dict[bytes | None, bool] = {name.encode(): is_avro for name, is_avro in _IS_AVRO.items()}
 _OCTETS = "application/octet-stream"
-# Confluent's wire format: a zero byte and the schema's id in four bytes, big-endian.
-_FRAME = 5
 _MAX_RECENT = 16
-
-
-class Codec(Protocol):
-    """Decodes records that were written with one schema."""
-
-    @property
-    def name(self) -> str:
-        """Full name of the schema's top-level type."""
-        ...
-
-    def decode(self, data: bytes, start: int) -> Any:
-        """The JSON form of a record, from a position to its end.
-
-        Raises:
-            CorruptRecord: it is none of this schema.
-        """
-        ...
-
-
-class Codecs(Protocol):
-    """Finds codecs by the id of the schema."""
-
-    def ready(self, schema_id: int) -> Codec | None:
-        """The codec where it is at hand."""
-        ...
-
-    async def load(self, schema_id: int) -> Codec:
-        """The codec, from the registry if need be.
-
-        Raises:
-            SchemaMissing, SchemaUnusable: records with this id cannot be decoded.
-            RegistryUnavailable, Overloaded, ShuttingDown: nobody can tell now.
-        """
-        ...
 
 
 class Undecodable(NamedTuple):
@@ -83,7 +49,6 @@ class Undecodable(NamedTuple):
     reason: str
 
 
-_NO_FRAME = Undecodable("no_schema_id", "The record does not begin with a schema id in Confluent's framing.")
 _NO_JSON = Undecodable("invalid_json", "The record is not JSON.")
 
 
@@ -97,6 +62,7 @@ class Form(NamedTuple):
         source: ``source`` of events without one.
         type: ``type`` of events without one; None takes the name of the schema, else that of the topic.
         codecs: where the writers' schemas are found.
+        framing: how records name those schemas.
     """
 
     topic: str
@@ -105,6 +71,7 @@ class Form(NamedTuple):
     source: str
     type: str | None
     codecs: Codecs
+    framing: Framing = CONFLUENT
 
 
 class SchemaNeeded(Exception):
@@ -114,7 +81,7 @@ class SchemaNeeded(Exception):
         schema_id: which one.
     """
 
-    def __init__(self, schema_id: int) -> None:
+    def __init__(self, schema_id: SchemaId) -> None:
         super().__init__(schema_id)
         self.schema_id = schema_id
 
@@ -125,7 +92,7 @@ class _NotDecoded(Exception):
         self.why = why
 
 
-Found = Mapping[int, Codec | Undecodable]
+Found = Mapping[SchemaId, Codec | Undecodable]
 _NOTHING: Found = {}
 
 
@@ -138,6 +105,8 @@ class Outgoing:
 
     def __init__(self, form: Form) -> None:
         self.form = form
+        self._frame = form.framing.size
+        self._lead = form.framing.lead
         # By the whole frame: nearly all records of a topic have one of very few schemas.
         self._recent: dict[bytes, Codec] = {}
         self._rendered = Timestamps()
@@ -160,7 +129,7 @@ class Outgoing:
         is_avro = _IS_STORED_AVRO.get(told, form.is_avro)
         try:
             chosen = choose(values if is_whole else (*values, *self._filled_in(record, is_avro)))
-            # Keys in Avro are not plain either: they begin with a zero.
+            # Keys in Avro are not plain either: they begin with a control character.
             if not are_plain((*chosen, key or b"")):
                 return None
             data = orjson.dumps(self.decoded(value, _NOTHING)) if is_avro else checked(value)
@@ -230,7 +199,7 @@ class Outgoing:
         event["partition"] = partition
         event["offset"] = offset
         if key:
-            if form.has_avro_keys and key[0] == 0:
+            if form.has_avro_keys and key[0] == self._lead:
                 self._put_avro_key(event, key, found)
             else:
                 try:
@@ -250,9 +219,9 @@ class Outgoing:
             SchemaNeeded: one has to be fetched first.
             CorruptRecord, _NotDecoded: it cannot be decoded.
         """
-        return self._codec_of(value, found).decode(value, _FRAME)
+        return self._codec_of(value, found).decode(value, self._frame)
 
-    async def fetched(self, schema_id: int) -> Codec | Undecodable:
+    async def fetched(self, schema_id: SchemaId) -> Codec | Undecodable:
         """The codec for a schema id, or why there is none.
 
         Raises:
@@ -285,23 +254,28 @@ class Outgoing:
 
     def _put_avro_key(self, event: Event, key: bytes, found: Found) -> None:
         try:
-            event["partitionkey"] = key_text(self._codec_of(key, found).decode(key, _FRAME))
+            event["partitionkey"] = key_text(self._codec_of(key, found).decode(key, self._frame))
         except (_NotDecoded, CorruptRecord):
             event["partitionkeybase64"] = base64_text(key)
 
     def _codec_of(self, framed: bytes, found: Found) -> Codec:
-        frame = framed[:_FRAME]
+        frame = framed[: self._frame]
         recent = self._recent.get(frame)
         if recent is not None:
             return recent
-        if len(frame) < _FRAME or frame[0] != 0:
-            raise _NotDecoded(_NO_FRAME)
-        schema_id = int.from_bytes(frame[1:], "big")
+        framing = self.form.framing
+        schema_id = framing.schema_id(frame)
+        if schema_id is None:
+            reason = f"The record does not begin with a schema id in {framing.name}'s framing."
+            raise _NotDecoded(Undecodable("no_schema_id", reason))
         codec = found.get(schema_id) or self.form.codecs.ready(schema_id)
         if codec is None:
             raise SchemaNeeded(schema_id)
         if isinstance(codec, Undecodable):
             raise _NotDecoded(codec)
+        unpack = framing.unpack(frame)
+        if unpack is not None:
+            codec = Unpacking(codec, unpack)
         if len(self._recent) >= _MAX_RECENT:
             self._recent.clear()
         self._recent[frame] = codec

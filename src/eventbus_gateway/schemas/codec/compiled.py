@@ -50,6 +50,15 @@ class Codec:
             self.encode = self._within_weightless(self.encode)
         self._decode = Decoder(shape, self._unions).compiled(top)
 
+    def pack(self, pack: Callable[[bytes], bytes]) -> None:
+        """Put everything that is encoded through a function, such as compression.
+
+        Args:
+            pack: from an encoded value to the one that is stored.
+        """
+        encode = self.encode
+        self.encode = lambda value: pack(encode(value))
+
     def decode(self, data: bytes, start: int = 0) -> Any:
         """The JSON form of a record.
 

@@ -15,6 +15,7 @@ from eventbus_gateway.config import InvalidConfig, load
 from eventbus_gateway.config.keys import ANY_TOPIC, BY_PATH, general
 
 SOUND = every_key()
+ISSUER = {"prefix": "corp", "issuer": "https://login.example", "audiences": ("eventbus",)}
 PROXIES = {
     "auth__mode": "several",
     "auth__methods": ("api_keys", "certificates"),
@@ -326,7 +327,7 @@ def test_what_does_not_go_together_is_reported(changes: dict[str, Any], keys: li
             "auth__certificate_format": None,
             "auth__certificates": ({"kind": "uri", "value": "spiffe://example/a", "principal": "a"},),
         },
-        {"auth__mode": "several", "auth__methods": ("api_keys", "oidc", "anonymous")},
+        {"auth__mode": "several", "auth__methods": ("api_keys", "oidc", "anonymous"), "auth__oidc": (ISSUER,)},
     ],
 )
 def test_what_goes_together_is_no_fault(changes: dict[str, Any]) -> None:

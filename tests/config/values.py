@@ -31,6 +31,7 @@ LEFT_OUT = {
     "auth.certificates",
     *("kafka.iam_region", "kafka.iam_profile", "kafka.iam_sts_region"),
     *("kafka.iam_role_arn", "kafka.iam_role_session_name", "kafka.iam_external_id"),
+    "auth.oidc",
 }
 
 Values = dict[tuple[str, ...], Any]

@@ -4,6 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
+from eventbus_gateway.auth.oidc.settings import OidcIssuerSettings
 from eventbus_gateway.section import Network, Section
 
 Role = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
@@ -82,6 +83,8 @@ class AuthSettings(Section):
     """Addresses of the proxies whose word counts; from any other one a request with that header is refused."""
     certificates: tuple[CertificateSettings, ...] = Field((), max_length=10_000)
     """Whom client certificates stand for."""
+    oidc: tuple[OidcIssuerSettings, ...] = Field((), max_length=16)
+    """Issuers whose tokens are accepted."""
     grants: tuple[GrantSettings, ...] = Field(default=(), max_length=10_000)
     """What each principal may do; nothing is allowed that no grant allows."""
     events_per_second: float | None = Field(None, gt=0)

@@ -103,10 +103,19 @@ def reference() -> str:
         lines.append(f"## `[{table}]`\n\n{_text(field)}\n")
         lines += [*_rows((key.path[-1], key.field) for key in keys), ""]
         for key in keys:
-            if key.items is not None:
-                lines.append(f"### `[[{table}.{key.path[-1]}]]`\n\n{(key.items.__doc__ or '').strip()}\n")
-                lines += [*_rows(key.items.model_fields.items()), ""]
+            lines += _items(key)
     return "\n".join(lines).rstrip("\n") + "\n"
+
+
+def _items(key: Key) -> Iterator[str]:
+    """The tables of an array, and of arrays inside them."""
+    if key.items is None:
+        return
+    yield f"### `[[{'.'.join(key.path)}]]`\n\n{(key.items.__doc__ or '').strip()}\n"
+    yield from _rows(key.items.model_fields.items())
+    yield ""
+    for name, field in key.items.model_fields.items():
+        yield from _items(Key((*key.path, name), field))
 
 
 def _rows(fields: Any) -> Iterator[str]:

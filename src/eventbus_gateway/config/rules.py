@@ -12,6 +12,7 @@ from eventbus_gateway.config.broken import Broken
 from eventbus_gateway.config.broken import broken as _broken
 from eventbus_gateway.config.broken import plain as _plain
 from eventbus_gateway.config.model import Config
+from eventbus_gateway.config.oidc_rules import oidc_faults
 from eventbus_gateway.webhooks.sealing import InvalidKeys, parse_keys
 
 _SECRET_LENGTH = 32
@@ -137,6 +138,10 @@ def _nobody(config: Config) -> Iterator[Broken]:
                 yield Broken(f"{key}[{at}].principal", "must not be that of callers without a credential", (key,))
 
 
+def _oidc(config: Config) -> Iterator[Broken]:
+    return (Broken(*fault) for fault in oidc_faults(config.auth))
+
+
 def _grants(config: Config) -> Iterator[Broken]:
     principals = {key.principal for key in config.auth.api_keys} | {"*"}
     for at, grant in enumerate(config.auth.grants):
@@ -256,6 +261,7 @@ _RULES: tuple[Callable[[Config], Iterator[Broken]], ...] = (
     _api_keys,
     _certificates,
     _nobody,
+    _oidc,
     _grants,
     _peers,
     _sessions,

@@ -29,8 +29,8 @@ from tests.auth.oidc.world import (
     settings,
 )
 
-from eventbus_gateway.auth.oidc import OidcTokens
 from eventbus_gateway.auth.oidc.refusals import Refusal
+from eventbus_gateway.auth.oidc.tokens import OidcTokens
 from eventbus_gateway.errors import Unauthenticated
 
 ALL = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "Ed25519")

@@ -18,9 +18,9 @@ from tests.auth.oidc.world import (
     until,
 )
 
-from eventbus_gateway.auth.oidc import OidcTokens
 from eventbus_gateway.auth.oidc.keys import Missing, missing
 from eventbus_gateway.auth.oidc.refusals import Refusal
+from eventbus_gateway.auth.oidc.tokens import OidcTokens
 from eventbus_gateway.auth.principal import Principal
 from eventbus_gateway.errors import GatewayError, Overloaded, ShuttingDown, Unauthenticated, Unavailable
 

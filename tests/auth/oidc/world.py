@@ -9,10 +9,10 @@ from typing import Any
 from joserfc.jwk import Key
 from loadtests.local_issuer import LocalIssuer, ec_key, ed_key, rsa_key
 
-from eventbus_gateway.auth.oidc import OidcTokens
 from eventbus_gateway.auth.oidc.keys import Times
 from eventbus_gateway.auth.oidc.settings import OidcIssuerSettings
 from eventbus_gateway.auth.oidc.source import HttpKeySource
+from eventbus_gateway.auth.oidc.tokens import OidcTokens
 from eventbus_gateway.auth.principal import Principal
 
 PATIENCE_SECONDS = 20.0

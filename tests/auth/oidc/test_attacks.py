@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import string
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -29,6 +30,8 @@ from tests.auth.oidc.world import (
     settings,
 )
 
+from eventbus_gateway.auth.oidc.compact import presented
+from eventbus_gateway.auth.oidc.keyset import key_set
 from eventbus_gateway.auth.oidc.refusals import Refusal
 from eventbus_gateway.auth.oidc.tokens import OidcTokens
 from eventbus_gateway.errors import Unauthenticated
@@ -210,6 +213,16 @@ def test_a_key_verifies_only_what_it_is_for(
     world.issuer.document = [*world.issuer.jwks(), pinned]
     forged = signed(header(kid=kid, alg=said), claims(world), key, algorithm)
     in_world(world, lambda tokens: _is(why(tokens, forged), expected), algorithms=ALL)
+
+
+@pytest.mark.parametrize("algorithm", ["HS256", "none", "ES256", "PS256", "made up"])
+def test_a_key_itself_refuses_what_it_is_not_for(world: World, algorithm: str) -> None:
+    entry = {**RSA.as_dict(private=False), "kid": "rsa", "alg": "RS256"}
+    key = key_set(orjson.dumps({"keys": [entry]}), 1)["rsa"]
+    token = presented(world.issuer.token("rsa"))
+    assert key.verifies(token)
+    assert not key.verifies(replace(token, algorithm=algorithm))
+    assert not key.verifies(replace(token, algorithm=algorithm, signature=b""))
 
 
 def test_a_token_of_one_issuer_is_none_of_another_one_even_with_the_same_key_id(world: World) -> None:

@@ -99,6 +99,18 @@ def test_a_token_for_another_audience_is_refused(audience: Any) -> None:
     assert why(GOOD | {"aud": audience}) is Refusal.AUDIENCE
 
 
+def test_another_claim_can_have_the_audience_of_tokens_without_one() -> None:
+    cognito: dict[str, Any] = {"audience_claim": "client_id", "audiences": ("a-client",)}
+    claims = {"sub": "caller", "exp": NOW + 100, "client_id": "a-client"}
+    assert accepted(claims, **cognito) == CALLER
+    assert accepted(claims | {"aud": ["a-client"]}, **cognito) == CALLER
+    assert why(claims | {"aud": "other"}, **cognito) is Refusal.AUDIENCE
+    assert why(claims | {"aud": None}, **cognito) is Refusal.AUDIENCE
+    assert why(claims | {"client_id": "other"}, **cognito) is Refusal.AUDIENCE
+    assert why(claims | {"client_id": "other", "aud": "a-client"}, **cognito) is Refusal.AUDIENCE
+    assert why({"sub": "caller", "exp": NOW + 100}, **cognito) is Refusal.AUDIENCE
+
+
 @pytest.mark.parametrize("value", ["caller", "9d3c-7f", "a.b", "_", "-", "c" * 59])
 def test_the_principal_is_the_claim_behind_the_prefix(value: str) -> None:
     assert accepted(GOOD | {"sub": value}) == Principal(f"corp.{value}")
@@ -117,6 +129,7 @@ def test_any_claim_can_name_the_principal() -> None:
     assert accepted(claims, principal_claim="azp") == Principal("corp.client")
     nested = "/https:~1~1corp.example~1id/team/a~1b~0c"
     assert accepted(claims, principal_claim=nested) == Principal("corp.x")
+    assert accepted(claims | {"~1": "y"}, principal_claim="/~01") == Principal("corp.y")
     assert why(claims, principal_claim="/azp/x") is Refusal.PRINCIPAL
     assert why(claims, principal_claim="/missing/x") is Refusal.PRINCIPAL
 

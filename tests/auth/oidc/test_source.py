@@ -254,6 +254,7 @@ def test_a_public_key_for_signatures_is_taken(entry: dict[str, Any]) -> None:
         PUBLIC | {"n": "_" * 1_400},
         PUBLIC | {"e": "AQ"},
         PUBLIC | {"e": "Ag"},
+        PUBLIC | {"e": "BA"},
         PUBLIC | {"e": "_" * 300},
         {**RSA.as_dict(private=True), "kid": "rsa"},
         {**EC.as_dict(private=True), "kid": "ec"},

@@ -38,6 +38,7 @@ class ClaimRules:
     def __init__(self, settings: OidcIssuerSettings) -> None:
         self._skew = settings.clock_skew_seconds
         self._audiences = frozenset(settings.audiences)
+        self._audience = _path(settings.audience_claim)
         self._scopes = frozenset(settings.required_scopes)
         self._prefix = settings.prefix
         self._principal = _path(settings.principal_claim)
@@ -54,7 +55,9 @@ class ClaimRules:
             Unauthenticated: for nobody, now or here.
         """
         ends = self._ends(claims, now)
-        if not self._is_for_us(claims.get("aud")):
+        # Who is not among those that aud names must refuse (RFC 7519 section 4.1.3), whatever another claim says.
+        audience = _at(claims, self._audience)
+        if not (self._is_for_us(audience) and self._is_for_us(claims.get("aud", audience))):
             raise refuse(Refusal.AUDIENCE)
         if not self._scopes <= (_values(claims, ("scope",)) | _values(claims, ("scp",))):
             raise refuse(Refusal.SCOPE)

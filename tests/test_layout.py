@@ -13,6 +13,7 @@ ROWS: tuple[frozenset[str], ...] = (
     frozenset({"cli"}),
     frozenset({"cli_keys"}),
     frozenset({"cli_config", "app"}),
+    frozenset({"gauges"}),
     frozenset({"config"}),
     frozenset({"api", "identity"}),
     frozenset({"auth", "schemas", "webhooks"}),

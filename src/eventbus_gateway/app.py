@@ -38,8 +38,10 @@ from eventbus_gateway.auth.limits import EventLimits
 from eventbus_gateway.auth.policy import Policy, policy
 from eventbus_gateway.config import Config
 from eventbus_gateway.errors import GatewayError
+from eventbus_gateway.gauges import measure, measure_replica
 from eventbus_gateway.identity.identity import Identity
 from eventbus_gateway.kafka.administration import Administration
+from eventbus_gateway.kafka.checks import Checks
 from eventbus_gateway.kafka.cluster import Cluster
 from eventbus_gateway.kafka.embedded import EmbeddedKafka, EmbeddedSink
 from eventbus_gateway.kafka.embedded_positions import EmbeddedPositions
@@ -56,6 +58,7 @@ from eventbus_gateway.schemas.confluent import ConfluentRegistry
 from eventbus_gateway.schemas.folder import FolderRegistry
 from eventbus_gateway.schemas.registry import Registry
 from eventbus_gateway.schemas.settings import RegistrySettings
+from eventbus_gateway.subscriptions.needed_topics import internal_names
 from eventbus_gateway.subscriptions.outgoing import Outgoing
 from eventbus_gateway.subscriptions.replica import Replica, Surroundings
 from eventbus_gateway.telemetry import Metrics
@@ -134,6 +137,8 @@ class App:
         self._identity.measure(self.metrics.gauge)
         positions = Positions if embedded is None else EmbeddedPositions
         self._positions = positions(self._administration, config.kafka, config.consume)
+        internal = internal_names(config.subscriptions) if config.subscriptions.enabled else ()
+        self._checks = Checks(config.kafka, self._administration, self._producer, config.topics, internal)
         self._reader = _kafka_reader(config, self._positions, self._producer)
         self._drain = Drain()
         self._outgoings = Outgoings(self._schemas)
@@ -163,9 +168,9 @@ class App:
         internal_adapter = AsgiAdapter(internal_edge.gateway, internal_edge.admission, PEER_BODIES, self._ids)
         public = Server(adapter, edge, callers, http.drain_seconds)
         internal = Server(internal_adapter, internal_edge, probes, http.drain_seconds)
-        _measure(self.metrics, edge, self._producer, self._read, self._reader)
+        measure(self.metrics, edge, self._producer, self._read, self._reader)
         if parts is not None:
-            _measure_replica(self.metrics, parts.replica)
+            measure_replica(self.metrics, parts.replica)
 
         # Phase 1: reach Kafka and the registry, without insisting on either
         await self._reach(parts)
@@ -193,9 +198,9 @@ class App:
                 await parts.outlet.close()
 
             # Phase 5: let Kafka acknowledge what is still under way (its caller may have gone)
-            await self._identity.close()
-            await self._cluster.close()
-            await self._reader.close()
+            await asyncio.gather(
+                self._checks.close(), self._identity.close(), self._cluster.close(), self._reader.close()
+            )
             await self._administration.close()
             await self._producer.drain(config.http.drain_seconds)
             await self._schemas.aclose()
@@ -210,6 +215,8 @@ class App:
     async def _reach(self, parts: Subscribing | None) -> None:
         await self._producer.start()
         await self._administration.start()
+        if self._embedded is None:
+            self._checks.start()
         await self._warm_up()
         patience = _WARM_UP_SECONDS if self._producer.status().up else 0.0
         await self._identity.start(patience)
@@ -247,7 +254,7 @@ class App:
         allowed = policy(config.auth)
         limits = EventLimits(config.auth.events_per_second, config.auth.burst_events)
         builder = RecordBuilder(config.kafka.max_record_bytes, self._ids)
-        sink = EmbeddedSink(self._producer) if self._embedded is not None else self._producer
+        sink = EmbeddedSink(self._producer) if self._embedded is not None else self._checks.guard(self._producer)
         publish = Publish(self._topics, self._schemas, sink, limits, config.publish, builder, self.metrics)
         served = self._registry if self._embedded is not None else None
         subscriptions = SubscriptionHandlers() if parts is None else self._subscription_handlers(parts, allowed)
@@ -352,27 +359,6 @@ def _kafka_reader(config: Config, positions: Positions, producer: KafkaProducer)
 
 def _host_port(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-def _measure(metrics: Metrics, edge: Edge, producer: KafkaProducer, read: Read, reader: KafkaReader) -> None:
-    gauge, admission, status = metrics.gauge, edge.admission, producer.status
-    gauge("eventbus_http_in_flight_requests", "Requests being worked on.", lambda: admission.requests)
-    gauge("eventbus_http_in_flight_bytes", "Bytes of request bodies held.", lambda: admission.bytes)
-    gauge("eventbus_http_connections", "Open connections.", lambda: len(edge.connections))
-    gauge("eventbus_event_loop_lag_seconds", "How late the event loop's last timer was.", lambda: edge.lag)
-    gauge("eventbus_read_polls", "Reads under way, streams included.", lambda: read.polls)
-    gauge("eventbus_read_streams", "Streams that are open.", lambda: read.streams)
-    gauge("eventbus_read_readers", "Kafka consumers for reads.", lambda: reader.readers)
-    gauge("eventbus_kafka_up", "1 while Kafka can be reached.", lambda: status().up)
-    gauge("eventbus_kafka_in_flight_records", "Unacknowledged records.", lambda: status().in_flight_records)
-    gauge("eventbus_kafka_in_flight_bytes", "Bytes of unacknowledged records.", lambda: status().in_flight_bytes)
-
-
-def _measure_replica(metrics: Metrics, replica: Replica) -> None:
-    gauge, metrics.subscriptions.serving = metrics.gauge, replica.shards.serving
-    gauge("eventbus_subscription_slots", "Slots that this process owns.", lambda: replica.slots)
-    gauge("eventbus_subscription_shards", "Shards that this process serves.", lambda: len(replica.shards))
-    gauge("eventbus_subscriptions_ready", "1 once all subscriptions are known.", lambda: replica.is_ready)
 
 
 def _settle_memory() -> None:

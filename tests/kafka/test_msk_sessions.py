@@ -197,6 +197,7 @@ def test_a_wrong_secret_leaves_the_gateway_ready_and_refuses_publishes(site: Sit
         answer = gateway.publish(topic, '{"n": 1}')
         assert (answer.status_code, answer.json()["code"]) == (503, "kafka_unavailable")
         assert gateway.probe("/readyz") == 200
+        assert "grant it kafka-cluster:Connect on the cluster" in gateway.err
         site.no_secret_shows(gateway)
     assert "wrong signature" in site.front.seen().refused[len(before.refused) :]
     site.front.verifier.identity = known

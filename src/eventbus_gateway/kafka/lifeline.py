@@ -16,6 +16,11 @@ from eventbus_gateway.kafka.settings import KafkaSettings
 logger = logging.getLogger("eventbus_gateway.kafka")
 
 _CLOSE_SECONDS = 2.0
+_REJECTED = frozenset({KafkaError._AUTHENTICATION, KafkaError.SASL_AUTHENTICATION_FAILED})
+_REJECTED_BY_IAM = (
+    "Kafka does not take the gateway's AWS identity: look at its credentials, "
+    "and grant it kafka-cluster:Connect on the cluster"
+)
 _QUIET = frozenset[Kind]({"up", "replaced", "throttled"})
 
 
@@ -44,6 +49,7 @@ class Lifeline:
         self._replacing: asyncio.Task[None] | None = None
         self._refreshing: asyncio.Task[None] | None = None
         self._closed = False
+        self._rejected = False
         self.client: Client | None = None
         self.refusal: Callable[[], GatewayError] | None = KafkaUnavailable
         self.replaced = 0
@@ -79,6 +85,10 @@ class Lifeline:
 
     def report(self, code: int) -> None:
         """Take in an error code that the client reports about its connections."""
+        if code in _REJECTED and not self._rejected:
+            self._rejected = True
+            iam = self._settings.sasl_mechanism == "AWS_MSK_IAM"
+            logger.warning(_REJECTED_BY_IAM if iam else "Kafka does not take the gateway's credentials")
         self._reachability.report(code)
 
     def refresh_soon(self) -> None:
@@ -161,6 +171,7 @@ class Lifeline:
             await self.topics()
         except KafkaUnavailable:
             return False
+        self._rejected = False
         if self.client is not None:
             # What the client reported before this answer must not overrule it afterwards.
             self.client.poll_now()

@@ -382,5 +382,8 @@ def _reason(error: KafkaException, topic: str) -> str:
     if code == KafkaError.TOPIC_AUTHORIZATION_FAILED:
         return f"The gateway may not read the topic {topic}"
     if code == KafkaError.GROUP_AUTHORIZATION_FAILED:
-        return "The gateway may not join the group that shares the slots"
+        return (
+            "The gateway may not join the group that shares the slots: grant it READ and DESCRIBE on its groups "
+            "(with IAM kafka-cluster:AlterGroup and kafka-cluster:DescribeGroup)"
+        )
     return f"The slots of {topic} cannot be shared: {first.name() if isinstance(first, KafkaError) else 'unknown'}"

@@ -69,6 +69,15 @@ class KafkaSettings(Section):
     """A topic that was not there is looked for again after this time, for all callers together."""
     probe_seconds: float = Field(1.0, ge=0.1, le=60)
     """How often an unreachable Kafka is tried again."""
+    durability_checks: Literal["warn", "refuse", "off"] = "warn"
+    """What follows when a configured topic is set up so that it can lose acknowledged events: ``warn`` logs it,
+    ``refuse`` also answers publishes to it with 503 until it is mended, ``off`` does not look."""
+    required_replicas: int = Field(3, ge=1, le=32)
+    """Replicas that each partition must have, for these checks."""
+    required_insync_replicas: int = Field(2, ge=1, le=32)
+    """Least ``min.insync.replicas`` of a topic, for these checks."""
+    check_seconds: float = Field(300.0, ge=1, le=86_400)
+    """How often permissions and topics are looked at again."""
 
 
 class ConsumeSettings(Section):

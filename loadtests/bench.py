@@ -6,6 +6,7 @@ the floor again, so that a machine that is slow for a while is slow for both. Th
 - ``publish-single`` and ``publish-one-connection``: a bare uvicorn that reads the same requests and answers each with
   a constant, under the same load;
 - ``publish-batch100``: librdkafka in a plain loop, with the very records that the gateway has written;
+- ``publish-key``: the same gateway in front of callers that need no key;
 - ``pull-…``: librdkafka in a plain loop that reads and decodes the very records that are pulled;
 - ``webhook-…``: such a loop that also sends them with aiohttp, in requests of the same size;
 - ``patterns-…``: parsing the events.
@@ -18,6 +19,8 @@ import os
 import platform
 import subprocess
 import tempfile
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import click
@@ -31,6 +34,8 @@ from loadtests import floor_produce, patterns
 from loadtests.consuming import NAMES as CONSUMING
 from loadtests.consuming import Consuming
 from loadtests.events import TOPIC
+from loadtests.identifying import NAMES as IDENTIFYING
+from loadtests.identifying import Identifying
 from loadtests.measuring import BENCHMARKS, FLOOR_TOPIC, PARTITIONS, Failed, Run, gateway_config
 from loadtests.pushing import NAMES as PUSHING
 from loadtests.pushing import Pushing
@@ -39,7 +44,7 @@ from loadtests.results import Result, table
 # Old segments go soon, because a run writes gigabytes; otherwise Kafka's own settings.
 BROKER = {"log.retention.check.interval.ms": "2000"}
 PATTERNS = "patterns"
-NAMES = (*(one.name for one in BENCHMARKS), *CONSUMING, *PUSHING, PATTERNS)
+NAMES = (*(one.name for one in BENCHMARKS), *IDENTIFYING, *CONSUMING, *PUSHING, PATTERNS)
 TOPIC_SETTINGS = {"retention.bytes": "33554432", "segment.bytes": "16777216"}
 
 
@@ -81,22 +86,23 @@ def main(only: tuple[str, ...], seconds: float, hot_path: str | None, output: Pa
             broker.create_topic(topic, PARTITIONS, config=TOPIC_SETTINGS)
         for what, text in surroundings(folder, broker.bootstrap, environ).items():
             click.echo(f"{what + ':':<14}{text}")
-        for one in BENCHMARKS:
-            if not only or one.name in only:
-                click.echo(f"\n{one.name}")
-                try:
-                    results.append(Run(one, broker, folder, seconds, environ)())
-                except (Failed, RuntimeError) as error:
-                    raise click.ClickException(f"{one.name}: {error}") from error
+        identifying = Identifying(broker, folder, seconds, environ)
         consuming = Consuming(broker, folder, seconds / 2, environ)
         pushing = Pushing(broker, folder, seconds / 2, environ)
-        for what in (*CONSUMING, *PUSHING):
-            if not only or what in only:
-                click.echo(f"\n{what}")
-                try:
-                    results.append(consuming(what) if what in CONSUMING else pushing(what))
-                except (Failed, RuntimeError) as error:
-                    raise click.ClickException(f"{what}: {error}") from error
+        measures: dict[str, Callable[[], Result]] = {
+            **{one.name: Run(one, broker, folder, seconds, environ) for one in BENCHMARKS},
+            **{what: partial(identifying, what) for what in IDENTIFYING},
+            **{what: partial(consuming, what) for what in CONSUMING},
+            **{what: partial(pushing, what) for what in PUSHING},
+        }
+        for what, measure in measures.items():
+            if only and what not in only:
+                continue
+            click.echo(f"\n{what}")
+            try:
+                results.append(measure())
+            except (Failed, RuntimeError) as error:
+                raise click.ClickException(f"{what}: {error}") from error
     if not only or PATTERNS in only:
         results += patterns.measure(seconds / 3)
     output.parent.mkdir(parents=True, exist_ok=True)

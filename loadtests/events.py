@@ -21,11 +21,18 @@ def events(count: int, seed: int = 1) -> list[bytes]:
     return [_event(chance) for _ in range(count)]
 
 
-def publishes(topic: str, per_request: int, count: int) -> list[bytes]:
-    """Whole HTTP requests, each with one event as JSON or several as NDJSON."""
+def publishes(topic: str, per_request: int, count: int, headers: str = "") -> list[bytes]:
+    """Whole HTTP requests, each with one event as JSON or several as NDJSON.
+
+    Args:
+        topic: where to.
+        per_request: events in each.
+        count: how many requests.
+        headers: further lines of each head, each with its line end.
+    """
     made = events(per_request * count)
     media_type = "application/json" if per_request == 1 else "application/x-ndjson"
-    return [_request(topic, media_type, body) for body in _bodies(made, per_request)]
+    return [_request(topic, media_type, body, headers) for body in _bodies(made, per_request)]
 
 
 def numbered(topic: str, count: int) -> list[bytes]:

@@ -37,6 +37,7 @@ class Plan(NamedTuple):
         requests: different requests that are sent in turns.
         warm_up_seconds: time before the measured interval.
         seconds: the measured interval.
+        headers: further lines of each head, each with its line end.
     """
 
     port: int
@@ -47,6 +48,7 @@ class Plan(NamedTuple):
     requests: int
     warm_up_seconds: float
     seconds: float
+    headers: str = ""
 
 
 class Report(NamedTuple):
@@ -203,7 +205,7 @@ def histogram(report: Report) -> Histogram:
 def main() -> None:
     """Read a plan, make its load, write the report."""
     plan = Plan(**json.load(sys.stdin))
-    requests = publishes(plan.topic, plan.events_per_request, plan.requests)
+    requests = publishes(plan.topic, plan.events_per_request, plan.requests, plan.headers)
     gc.disable()  # nothing here makes cycles, and a pause would be taken for one of the server
     report = uvloop.run(run(plan, requests))
     json.dump(report._asdict(), sys.stdout)

@@ -24,6 +24,7 @@ _ROUNDS = 2
 _SAMPLES = 2_000
 _WARM_UP_SECONDS = 1.5
 
+ANYBODY = '[auth]\nmode = "anonymous"'
 # What the gateway answers to one event, so that the floor sends as many bytes.
 _RECEIPT = (
     b'{"id":"019aa54c-5f0e-7c61-a3b4-1f2e3d4c5b6a","topic":"visits","partition":3,"offset":123456,'
@@ -139,27 +140,55 @@ class Run:
         return Interval("floor", report.stored, report.seconds, report.cpu_seconds, Histogram())
 
     def _load(self, served: Served, success: str) -> Report:
-        one = self._benchmark
-        plan = Plan(
-            served.port,
-            served.pid,
-            one.connections,
-            TOPIC,
-            one.events_per_request,
-            one.requests,
-            _WARM_UP_SECONDS,
-            self._seconds,
-        )
-        return checked(load(plan), success)
+        return loaded(self._benchmark, served, success, self._seconds)
 
     def _records(self) -> int:
-        """Records that were ever written to the topic."""
-        consumer = Consumer({"bootstrap.servers": self._broker.bootstrap, "group.id": "loadtests"})
-        try:
-            partitions = [TopicPartition(TOPIC, number) for number in range(PARTITIONS)]
-            return sum(consumer.get_watermark_offsets(partition, timeout=20)[1] for partition in partitions)
-        finally:
-            consumer.close()
+        return written(self._broker.bootstrap)
+
+
+def loaded(
+    one: Benchmark,
+    served: Served,
+    success: str,
+    seconds: float,
+    headers: str = "",
+    warm_up_seconds: float = _WARM_UP_SECONDS,
+) -> Report:
+    """Have the load of a benchmark made, and see that all of it succeeds.
+
+    Args:
+        one: the benchmark.
+        served: against whom.
+        success: status of every answer.
+        seconds: length of the measured interval.
+        headers: further lines of each head, each with its line end.
+        warm_up_seconds: time before it.
+
+    Raises:
+        Failed: it does not.
+    """
+    plan = Plan(
+        served.port,
+        served.pid,
+        one.connections,
+        TOPIC,
+        one.events_per_request,
+        one.requests,
+        warm_up_seconds,
+        seconds,
+        headers,
+    )
+    return checked(load(plan), success)
+
+
+def written(bootstrap: str) -> int:
+    """Records that were ever written to the topic of events."""
+    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "loadtests"})
+    try:
+        partitions = [TopicPartition(TOPIC, number) for number in range(PARTITIONS)]
+        return sum(consumer.get_watermark_offsets(partition, timeout=20)[1] for partition in partitions)
+    finally:
+        consumer.close()
 
 
 def checked(report: Report, success: str) -> Report:
@@ -173,7 +202,9 @@ def checked(report: Report, success: str) -> Report:
     return report
 
 
-def gateway_config(bootstrap: str, ports: tuple[int, int], topic: str = TOPIC, schemas: Path = SCHEMAS) -> str:
+def gateway_config(
+    bootstrap: str, ports: tuple[int, int], topic: str = TOPIC, schemas: Path = SCHEMAS, auth: str = ANYBODY
+) -> str:
     """The gateway's configuration: what has to be set, and every bound and feature as it is by default.
 
     Args:
@@ -181,6 +212,7 @@ def gateway_config(bootstrap: str, ports: tuple[int, int], topic: str = TOPIC, s
         ports: public and internal port.
         topic: where events are published.
         schemas: folder with its schema.
+        auth: who may call.
     """
     return f"""
 [http]
@@ -191,8 +223,7 @@ bootstrap_servers = "{bootstrap}"
 [registry]
 kind = "folder"
 folder = {json.dumps(str(schemas))}
-[auth]
-mode = "anonymous"
+{auth}
 [topics."{topic}"]
 key = "{KEY}"
 """

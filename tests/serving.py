@@ -27,6 +27,7 @@ from eventbus_gateway.api.settings import HttpSettings, PublishSettings, ReadSet
 from eventbus_gateway.api.table import public_routes
 from eventbus_gateway.api.topics import Topics
 from eventbus_gateway.auth.chain import authenticator
+from eventbus_gateway.auth.key_ring import KeyRing
 from eventbus_gateway.auth.limits import EventLimits
 from eventbus_gateway.auth.policy import policy
 from eventbus_gateway.auth.settings import AuthSettings
@@ -69,6 +70,7 @@ class Served:
         publish: bounds of publishing.
         read: bounds of reading.
         auth: who may call.
+        keys: the API keys, where they are not those of ``auth``.
         clock: time of limits.
         further: makes routes beside those that every gateway has, on its loop.
     """
@@ -84,6 +86,7 @@ class Served:
         publish: PublishSettings | None = None,
         read: ReadSettings | None = None,
         auth: AuthSettings = ANYBODY,
+        keys: KeyRing | None = None,
         clock: Callable[[], float] | None = None,
         further: Callable[["Served"], Sequence[Route]] = lambda _: (),
     ) -> None:
@@ -97,6 +100,7 @@ class Served:
         self._publish = publish or PublishSettings()
         self._read = read or ReadSettings()
         self._auth = auth
+        self._keys = keys
         self.drain = Drain()
         self._clock = clock
         self._further = further
@@ -170,7 +174,7 @@ class Served:
         self.read = Read(topics, Outgoings(schemas), self.reader, self._read, self.drain, self.metrics)
         routes = public_routes(publish, self.read, topics, schemas, allowed, self.registry)
         routes += self._further(self)
-        gateway = Gateway(Router(routes), authenticator(self._auth), allowed, self.metrics, self.access)
+        gateway = Gateway(Router(routes), authenticator(self._auth, self._keys), allowed, self.metrics, self.access)
         edge = Edge(gateway, self.admission, self._http, self._publish, ids)
         self.edge = edge
         adapter = AsgiAdapter(gateway, self.admission, self._publish, ids)

@@ -10,6 +10,7 @@ import orjson
 import pytest
 from tests.peering import OTHER_SECRET, PATIENCE, SECRET, Replica, Shelf, Shelves, connections, references, replica
 
+from eventbus_gateway.auth.keys import new_key
 from eventbus_gateway.errors import Overloaded
 from eventbus_gateway.subscriptions.calls import Ask, Settling, Verb
 from eventbus_gateway.subscriptions.peer_wire import ask_to_bytes, credential, settling_to_bytes
@@ -53,9 +54,22 @@ async def post(one: Replica, path: str, body: bytes = b"{}", headers: Mapping[st
         {"authorization": credential(SECRET) + "0"},
         {"authorization": credential(SECRET).removeprefix("Bearer ")},
         {"authorization": "Bearer \u00fc"},
+        {"authorization": f"Bearer {new_key().decode()}"},
         {"x-api-key": credential(SECRET)},
     ],
-    ids=["none", "empty", "no token", "the secret", "other", "shorter", "longer", "no scheme", "latin", "elsewhere"],
+    ids=[
+        "none",
+        "empty",
+        "no token",
+        "the secret",
+        "other",
+        "shorter",
+        "longer",
+        "no scheme",
+        "latin",
+        "an API key",
+        "elsewhere",
+    ],
 )
 def test_whoever_cannot_prove_to_be_a_replica_is_refused(path: str, headers: Mapping[str, str]) -> None:
     async def run() -> None:

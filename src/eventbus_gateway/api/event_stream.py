@@ -12,6 +12,7 @@ import orjson
 
 from eventbus_gateway.api.cursor import CursorWriter
 from eventbus_gateway.api.following import Batch, Ending, Following
+from eventbus_gateway.api.http import Request
 from eventbus_gateway.api.problems import problem
 from eventbus_gateway.api.settings import ReadSettings
 from eventbus_gateway.errors import GatewayError
@@ -27,7 +28,7 @@ class EventStream:
     """A stream of one topic's events; see ``Stream``.
 
     Args:
-        path: path of the request, for problems.
+        request: what it answers; asked for each time whether its caller may still have the events.
         following: the walk, which has found its positions.
         first: what was found with them.
         ending: until when.
@@ -38,7 +39,7 @@ class EventStream:
 
     def __init__(
         self,
-        path: str,
+        request: Request,
         following: Following,
         first: Batch,
         ending: Ending,
@@ -46,7 +47,7 @@ class EventStream:
         settings: ReadSettings,
         release: Callable[[], None],
     ) -> None:
-        self._path = path
+        self._request = request
         self._following = following
         self._first = first
         self._ending = ending
@@ -70,9 +71,10 @@ class EventStream:
                     return
                 batch = await self._following.next(self._limit, seconds, PART_BYTES)
                 if not self._ending.reached:
+                    await self._request.recheck()
                     yield self._told(batch) + self._moved() or _HEARTBEAT
         except GatewayError as error:
-            yield b"event: problem\ndata: %s\n\n" % problem(error, self._path).body
+            yield b"event: problem\ndata: %s\n\n" % problem(error, self._request.path).body
 
     def _told(self, batch: Batch) -> bytes:
         parts = [b"event: lost\ndata: %s\n\n" % rendered_lost(batch.lost)] if batch.lost else []

@@ -88,7 +88,7 @@ class Gateway:
             if isinstance(access, Action):
                 caller = self._authenticate(request.headers, request.peer)
                 request.principal = caller if isinstance(caller, Principal) else await caller
-                request.action = access
+                request.authenticate, request.action = self._authenticate, access
                 if (topic := match.params.get("topic")) is not None:
                     self._policy.require(request.principal, access, topic)
             answer = await match.route.handler(request)

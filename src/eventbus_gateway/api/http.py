@@ -4,8 +4,10 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from typing import Any, NamedTuple, Protocol
 
+from eventbus_gateway.auth.chain import Authenticate
 from eventbus_gateway.auth.policy import Action
 from eventbus_gateway.auth.principal import NOBODY, Principal
+from eventbus_gateway.errors import Unauthenticated
 
 JSON = b"application/json"
 PROBLEM = b"application/problem+json"
@@ -37,6 +39,7 @@ class Request:
         principal: who calls, filled in once that is established.
         peer: address at the other end of the connection, filled in by the server; empty where there is none.
         action: what the route does, filled in with the principal; None on routes that are open.
+        authenticate: has established who calls; None where nobody had to.
         memo: shared by all requests that came with the same head; None where nobody remembers it.
         gone: completes when the caller has gone away, for handlers that wait long; never, where the server does not
             tell.
@@ -44,6 +47,7 @@ class Request:
 
     __slots__ = (
         "action",
+        "authenticate",
         "body",
         "gone",
         "headers",
@@ -80,7 +84,21 @@ class Request:
         self.principal: Principal = NOBODY
         self.peer = ""
         self.action: Action | None = None
+        self.authenticate: Authenticate | None = None
         self.gone: Callable[[], Coroutine[None, None, None]] = never
+
+    async def recheck(self) -> None:
+        """Go on only while the caller is who it was: for handlers that give out events long after they began.
+
+        Raises:
+            Unauthenticated: the credential was revoked, has expired, or stands for somebody or something else.
+            Unavailable: that cannot be judged now.
+        """
+        if self.authenticate is None:
+            return
+        caller = self.authenticate(self.headers, self.peer)
+        if (caller if isinstance(caller, Principal) else await caller) != self.principal:
+            raise Unauthenticated("The credential stands for something else by now.")
 
 
 async def never() -> None:

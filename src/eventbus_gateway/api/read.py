@@ -60,11 +60,13 @@ class Read:
         try:
             following = await self._begun(asked, topic, ending)
             if asked.media is ReadMedia.STREAM:
-                answer = await self._stream(asked, following, ending, request.path)
+                answer = await self._stream(asked, following, ending, request)
                 return answer
             # HEAD asks what a GET would answer now.
             wait = asked.wait if request.method != "HEAD" else 0.0
             batch = await following.next(asked.limit, wait, self._settings.max_answer_bytes)
+            if wait:
+                await request.recheck()
             return self._answer(asked.media, following, batch)
         finally:
             if answer is None:
@@ -92,7 +94,7 @@ class Read:
         following.at = await self._reader.at_time(name, known, start) if isinstance(start, int) else start
         return following
 
-    async def _stream(self, asked: ReadRequest, following: Following, ending: Ending, path: str) -> Answer:
+    async def _stream(self, asked: ReadRequest, following: Following, ending: Ending, request: Request) -> Answer:
         # What is wrong with a read is said by the status, so its first step comes before the stream begins.
         first = await following.next(asked.limit, 0.0, PART_BYTES)
         if isinstance(following.at, Edge):
@@ -101,7 +103,7 @@ class Read:
         def release() -> None:
             self._leave(asked.media)
 
-        stream = EventStream(path, following, first, ending, asked.limit, self._settings, release)
+        stream = EventStream(request, following, first, ending, asked.limit, self._settings, release)
         return Answer(200, b"", ReadMedia.STREAM.value, stream=stream)
 
     def _answer(self, media: ReadMedia, following: Following, batch: Batch) -> Answer:

@@ -74,6 +74,8 @@ class Receive:
             if not events:
                 async with ended(self._drain, request.gone) as end:
                     events = await gathering.waited(asked.wait_seconds, end)
+                # What was leased to a caller that is none any more comes again when its lease ends.
+                await request.recheck()
         return Answer(200, b'{"events":[%s]}' % b",".join(events))
 
     @contextlib.contextmanager

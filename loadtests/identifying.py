@@ -1,0 +1,88 @@
+"""What it costs to know who calls: the same gateway with credentials and without, under the same load."""
+
+import contextlib
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.broker import Broker, free_port
+
+from eventbus_gateway.auth.keys import new_key
+from loadtests.events import TOPIC
+from loadtests.load import histogram, rss_mib
+from loadtests.measuring import ANYBODY, BENCHMARKS, Failed, gateway_config, loaded, shown, written
+from loadtests.processes import Served, gateway
+from loadtests.results import Interval, Result, result
+
+NAMES = ("publish-key",)
+
+_SINGLE = BENCHMARKS[0]
+_PRINCIPALS = 50
+_WARM_UP_SECONDS = 0.3
+
+
+class Identifying:
+    """Benchmarks of authentication and policy.
+
+    Args:
+        broker: a Kafka of its own for the whole run.
+        folder: for files that last as long as the run.
+        seconds: length of each measured interval.
+        environ: variables for the gateways.
+    """
+
+    def __init__(self, broker: Broker, folder: Path, seconds: float, environ: dict[str, str]) -> None:
+        self._broker = broker
+        self._folder = folder
+        self._seconds = seconds
+        self._environ = environ
+        self._answered = 0
+
+    def __call__(self, name: str) -> Result:
+        """Measure one, by its name.
+
+        Raises:
+            Failed: an event was refused, or Kafka holds another number of records than were answered.
+        """
+        key = new_key().decode()
+        before = written(self._broker.bootstrap)
+        with self._gateway("open", ANYBODY) as plain, self._gateway("keys", keys_for(key)) as guarded:
+            intervals = list(self._in_turns(plain, guarded, f"authorization: Bearer {key}\r\n"))
+            memory = rss_mib(guarded.pid)
+        stored = written(self._broker.bootstrap) - before
+        if stored != self._answered:
+            raise Failed(f"{self._answered} events were answered as stored, but Kafka has {stored} of them")
+        return result(name, intervals, memory)
+
+    @contextlib.contextmanager
+    def _gateway(self, name: str, auth: str) -> Iterator[Served]:
+        ports = (free_port(), free_port())
+        config = self._folder / f"{name}.toml"
+        config.write_text(gateway_config(self._broker.bootstrap, ports, auth=auth))
+        with gateway(config, ports, self._environ, self._folder / f"{name}.log") as served:
+            yield served
+
+    def _in_turns(self, plain: Served, guarded: Served, header: str) -> Iterator[Interval]:
+        floor, measured = ("floor", plain, ""), ("gateway", guarded, header)
+        for what, served, headers in (floor, measured):
+            self._interval(what, served, headers)  # the first one of each warms it up
+        # Short and mirrored: the difference is small, and a machine that gets slower meanwhile does so for both.
+        for turn in (floor, measured, measured, floor) * 2:
+            yield shown(self._interval(*turn))
+
+    def _interval(self, what: str, served: Served, headers: str) -> Interval:
+        report = loaded(_SINGLE, served, _SINGLE.success, self._seconds / 2, headers, _WARM_UP_SECONDS)
+        self._answered += report.answers[_SINGLE.success]
+        events = report.measured[_SINGLE.success]
+        return Interval(what, events, report.seconds, report.server_cpu_seconds, histogram(report))
+
+
+def keys_for(key: str) -> str:
+    """Who may call: the holder of a key beside others, each with grants of its own."""
+    keys = {"writer": key, **{f"principal-{number}": new_key().decode() for number in range(_PRINCIPALS - 1)}}
+    tables = ["[auth]"]
+    for principal, text in keys.items():
+        digest = hashlib.sha256(text.encode()).hexdigest()
+        tables.append(f'[[auth.api_keys]]\nprincipal = "{principal}"\nsha256 = "{digest}"')
+        tables.append(f'[[auth.grants]]\nprincipal = "{principal}"\nactions = ["publish"]\ntopics = ["{TOPIC}"]')
+    return "\n".join(tables)

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import httpx2
 import uvloop
 
-from eventbus_gateway.api.admission import Admission
+from eventbus_gateway.api.admission import admission, bounds
 from eventbus_gateway.api.asgi import AsgiAdapter
 from eventbus_gateway.api.drain import Drain
 from eventbus_gateway.api.edge import Edge
@@ -28,11 +28,12 @@ from eventbus_gateway.api.table import public_routes
 from eventbus_gateway.api.topics import Topics
 from eventbus_gateway.auth.chain import authenticator
 from eventbus_gateway.auth.key_ring import KeyRing
-from eventbus_gateway.auth.limits import EventLimits
+from eventbus_gateway.auth.limits import limits
 from eventbus_gateway.auth.policy import policy
 from eventbus_gateway.auth.settings import AuthSettings
 from eventbus_gateway.kafka.memory import MemoryKafka
 from eventbus_gateway.kafka.memory_reader import MemoryReader
+from eventbus_gateway.kafka.settings import KafkaSettings
 from eventbus_gateway.schemas.cache import Schemas
 from eventbus_gateway.schemas.folder import FolderRegistry
 from eventbus_gateway.schemas.registry import Registry
@@ -102,9 +103,10 @@ class Served:
         self._auth = auth
         self._keys = keys
         self.drain = Drain()
-        self._clock = clock
         self._further = further
-        self.admission = Admission(self._http.max_in_flight_requests, self._http.max_in_flight_bytes)
+        clocked = {"clock": clock} if clock is not None else {}
+        self.limits = limits(self._auth, bounds(self._http, KafkaSettings(), self._read), **clocked)
+        self.admission = admission(self._http, shares=self.limits is not None)
         self._ready: Future[int] = Future()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._server: Server | None = None
@@ -162,19 +164,16 @@ class Served:
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
         ids = IdSource()
-        clocked = {"clock": self._clock} if self._clock is not None else {}
         allowed = policy(self._auth)
         schemas = Schemas(self.registry, RegistrySettings())
         topics = Topics(self.kafka, self._topics, TopicSettings())
-        limits = EventLimits(self._auth.events_per_second, self._auth.burst_events, **clocked)
-        publish = Publish(
-            topics, schemas, self.kafka, limits, self._publish, RecordBuilder(1_000_000, ids), self.metrics
-        )
+        publish = Publish(topics, schemas, self.kafka, self._publish, RecordBuilder(1_000_000, ids), self.metrics)
         self.reader = MemoryReader(self.kafka)
         self.read = Read(topics, Outgoings(schemas), self.reader, self._read, self.drain, self.metrics)
         routes = public_routes(publish, self.read, topics, schemas, allowed, self.registry)
         routes += self._further(self)
-        gateway = Gateway(Router(routes), authenticator(self._auth, self._keys), allowed, self.metrics, self.access)
+        authenticate = authenticator(self._auth, self._keys)
+        gateway = Gateway(Router(routes), authenticate, allowed, self.metrics, self.access, self.limits)
         edge = Edge(gateway, self.admission, self._http, self._publish, ids)
         self.edge = edge
         adapter = AsgiAdapter(gateway, self.admission, self._publish, ids)

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import NamedTuple
 
 from eventbus_gateway.api.access_log import AccessLog
-from eventbus_gateway.api.admission import Admission
+from eventbus_gateway.api.admission import admission, bounds
 from eventbus_gateway.api.asgi import AsgiAdapter
 from eventbus_gateway.api.dead_letters import DeadLetters
 from eventbus_gateway.api.drain import Drain
@@ -34,7 +34,7 @@ from eventbus_gateway.api.table import SubscriptionHandlers, internal_routes, pu
 from eventbus_gateway.api.topics import Topics
 from eventbus_gateway.api.webhooks import Webhooks
 from eventbus_gateway.auth.chain import Anonymous
-from eventbus_gateway.auth.limits import EventLimits
+from eventbus_gateway.auth.limits import limits
 from eventbus_gateway.auth.policy import Policy, policy
 from eventbus_gateway.config import Config
 from eventbus_gateway.errors import GatewayError
@@ -123,7 +123,8 @@ class App:
         self._stop = asyncio.Event()
         self.state = "starting"
         self.metrics = Metrics()
-        self.admission = Admission(config.http.max_in_flight_requests, config.http.max_in_flight_bytes)
+        self._limits = limits(config.auth, bounds(config.http, config.kafka, config.read))
+        self.admission = admission(config.http, shares=self._limits is not None)
         self._ids = IdSource()
         self._registry = registry(config.registry)
         self._schemas = Schemas(self._registry, config.registry)
@@ -252,15 +253,15 @@ class App:
     def _gateway(self, parts: Subscribing | None) -> Gateway:
         config = self._config
         allowed = policy(config.auth)
-        limits = EventLimits(config.auth.events_per_second, config.auth.burst_events)
         builder = RecordBuilder(config.kafka.max_record_bytes, self._ids)
         sink = EmbeddedSink(self._producer) if self._embedded is not None else self._checks.guard(self._producer)
-        publish = Publish(self._topics, self._schemas, sink, limits, config.publish, builder, self.metrics)
+        publish = Publish(self._topics, self._schemas, sink, config.publish, builder, self.metrics)
         served = self._registry if self._embedded is not None else None
         subscriptions = SubscriptionHandlers() if parts is None else self._subscription_handlers(parts, allowed)
         routes = public_routes(publish, self._read, self._topics, self._schemas, allowed, served, subscriptions)
         log = self._access_log if config.http.access_log else None
-        return Gateway(Router(routes), self._identity.authenticate, allowed, self.metrics, log)
+        authenticate = self._identity.authenticate
+        return Gateway(Router(routes), authenticate, allowed, self.metrics, log, self._limits)
 
     def _subscription_handlers(self, parts: Subscribing, allowed: Policy) -> SubscriptionHandlers:
         replica, outlet = parts
@@ -320,8 +321,7 @@ class App:
             )
             routes += peers.routes()
         gateway = Gateway(Router(routes), Anonymous(), Policy(None), Metrics())
-        admission = Admission(config.http.max_in_flight_requests, config.http.max_in_flight_bytes)
-        return Edge(gateway, admission, config.http, PEER_BODIES, self._ids)
+        return Edge(gateway, admission(config.http, shares=False), config.http, PEER_BODIES, self._ids)
 
     def _note(self, event: ProducerEvent) -> None:
         self.metrics.kafka_events.add((event.kind,))

@@ -14,7 +14,6 @@ from eventbus_gateway.api.publish import Publish
 from eventbus_gateway.api.records import RecordBuilder
 from eventbus_gateway.api.settings import PublishSettings, TopicSettings
 from eventbus_gateway.api.topics import Topics
-from eventbus_gateway.auth.limits import EventLimits
 from eventbus_gateway.errors import InvalidEvent
 from eventbus_gateway.schemas.cache import Schemas
 from eventbus_gateway.schemas.folder import FolderRegistry
@@ -115,8 +114,7 @@ class Publishing:
         self._schemas = Schemas(self.registry, RegistrySettings(), clock=lambda: self.now)
         topics = Topics(self.kafka, TOPICS, TopicSettings())
         builder = RecordBuilder(1_000_000)
-        limits = EventLimits(None, 1)
-        self._handler = Publish(topics, self._schemas, self.kafka, limits, PublishSettings(), builder, Metrics())
+        self._handler = Publish(topics, self._schemas, self.kafka, PublishSettings(), builder, Metrics())
 
     async def publish(self, topic: str, event: object, **headers: str) -> Answer:
         """Publish, and let the registry be asked again next time."""

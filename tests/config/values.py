@@ -51,6 +51,8 @@ def every_key() -> Values:
         "auth.certificate_header": "x-client-subject",
         "auth.grants": ({"principal": "scheduling", "actions": ("publish",), "topics": ("visits*",)},),
         "auth.events_per_second": 12.5,
+        "auth.limits": ({"role": "batch", "weight": 3, "requests_per_second": 12.5},),
+        "auth.reserved_share": 0.25,
         "subscriptions.internal_topic_prefix": "_another",
         "subscriptions.advertised_address": "gateway-1.internal:8081",
         "webhooks.allowed_ports": ("8443", "9000-9099"),

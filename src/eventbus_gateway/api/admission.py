@@ -1,6 +1,9 @@
 """How much is worked on at the same time."""
 
+from eventbus_gateway.api.settings import HttpSettings, ReadSettings
+from eventbus_gateway.auth.shares import Bounds
 from eventbus_gateway.errors import Overloaded
+from eventbus_gateway.kafka.settings import KafkaSettings
 
 
 class Admission:
@@ -48,3 +51,28 @@ class Admission:
         """Let a request go, with the bytes that were held for it."""
         self.requests -= 1
         self.bytes -= held
+
+
+def admission(http: HttpSettings, *, shares: bool) -> Admission:
+    """The bounds on what is worked on, as configured.
+
+    Args:
+        http: the section.
+        shares: whether callers share the requests among themselves once it is known who they are.
+    """
+    # Nobody is known yet where requests enter. There is room for one that is about to be refused on each connection
+    # then, or whoever asks the most often would take all places from those who have a share left.
+    extra = http.max_connections if shares else 0
+    return Admission(http.max_in_flight_requests + extra, http.max_in_flight_bytes)
+
+
+def bounds(http: HttpSettings, kafka: KafkaSettings, read: ReadSettings) -> Bounds:
+    """What callers share, as configured."""
+    return Bounds(
+        http.max_in_flight_requests,
+        http.max_in_flight_bytes,
+        kafka.max_in_flight_records,
+        kafka.max_in_flight_bytes,
+        read.max_concurrent_polls,
+        read.max_streams,
+    )

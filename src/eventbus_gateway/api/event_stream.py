@@ -15,6 +15,7 @@ from eventbus_gateway.api.following import Batch, Ending, Following
 from eventbus_gateway.api.http import Request
 from eventbus_gateway.api.problems import problem
 from eventbus_gateway.api.settings import ReadSettings
+from eventbus_gateway.auth.accounts import Account
 from eventbus_gateway.errors import GatewayError
 from eventbus_gateway.kafka.reading import Edge, Lost
 
@@ -22,6 +23,8 @@ PART_BYTES = 262_144
 """Bytes that are sent together: few, since they wait in memory for a caller that reads slowly."""
 _RETRY = b"retry: 2000\n"
 _HEARTBEAT = b": still here\n\n"
+# A debt that is nearly paid must not turn the loop for nothing.
+_SHORTEST_PAUSE_SECONDS = 0.01
 
 
 class EventStream:
@@ -94,6 +97,36 @@ class EventStream:
             return b""
         self._cursor = cursor
         return b"id: %s\n\n" % cursor.encode()
+
+
+class MeteredStream:
+    """A stream whose bytes count for its reader, and which is silent as long as there were too many of them.
+
+    Args:
+        stream: the stream.
+        account: its reader's.
+        ending: until when.
+        heartbeat_seconds: a stream that is silent says so often that it is alive.
+    """
+
+    def __init__(self, stream: EventStream, account: Account, ending: Ending, heartbeat_seconds: float) -> None:
+        self._stream = stream
+        self._account = account
+        self._ending = ending
+        self._heartbeat_seconds = heartbeat_seconds
+
+    def close(self) -> None:
+        """See ``Stream.close``."""
+        self._stream.close()
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async for part in self._stream:
+            self._account.spend(len(part))
+            yield part
+            while (pause := self._account.pause_seconds()) > 0 and not self._ending.reached:
+                await self._ending.pause(min(max(pause, _SHORTEST_PAUSE_SECONDS), self._heartbeat_seconds))
+                if pause > self._heartbeat_seconds:
+                    yield _HEARTBEAT
 
 
 def rendered_lost(lost: list[Lost]) -> bytes:

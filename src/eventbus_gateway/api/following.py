@@ -37,10 +37,18 @@ class Ending:
         """Whether nobody is there any more."""
         return self._drain.begun or any(task.done() for task in self._tasks)
 
-    async def or_result(self, reading: Coroutine[None, None, Page]) -> Page | None:
-        """What a read gives; None where the end comes first, and then the read is cancelled."""
+    async def pause(self, seconds: float) -> None:
+        """Do nothing for a while, at the longest until the end."""
+        self._watch()
+        await asyncio.wait(self._tasks, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+
+    def _watch(self) -> None:
         if not self._tasks:
             self._tasks = [asyncio.create_task(self._drain.wait()), asyncio.create_task(self._gone())]
+
+    async def or_result(self, reading: Coroutine[None, None, Page]) -> Page | None:
+        """What a read gives; None where the end comes first, and then the read is cancelled."""
+        self._watch()
         work = asyncio.create_task(reading)
         try:
             await asyncio.wait([work, *self._tasks], return_when=asyncio.FIRST_COMPLETED)

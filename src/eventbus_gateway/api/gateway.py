@@ -10,8 +10,11 @@ import orjson
 
 from eventbus_gateway.api.http import Answer, Request
 from eventbus_gateway.api.problems import problem
+from eventbus_gateway.api.rate_limit import rate_limit_fields
 from eventbus_gateway.api.routes import Match, Router
+from eventbus_gateway.auth.accounts import Account
 from eventbus_gateway.auth.chain import Authenticate
+from eventbus_gateway.auth.limits import Limits
 from eventbus_gateway.auth.policy import Action, Policy
 from eventbus_gateway.auth.principal import Principal
 from eventbus_gateway.errors import GatewayError, InternalError, InvalidHeader
@@ -53,6 +56,7 @@ class Gateway:
         policy: what callers may do.
         metrics: where requests are counted.
         access_log: takes one line per request; None for none.
+        limits: what callers may use; None for whatever they like.
     """
 
     def __init__(
@@ -62,6 +66,7 @@ class Gateway:
         policy: Policy,
         metrics: Metrics,
         access_log: LineSink | None = None,
+        limits: Limits | None = None,
     ) -> None:
         self.router = router
         self._authenticate = authenticate
@@ -69,6 +74,7 @@ class Gateway:
         self._policy = policy
         self._metrics = metrics
         self._access_log = access_log
+        self._limits = limits
 
     async def handle(self, request: Request, match: Match | None = None) -> Answer:
         """The answer to a request; never raises.
@@ -89,6 +95,9 @@ class Gateway:
                 caller = self._authenticate(request.headers, request.peer)
                 request.principal = caller if isinstance(caller, Principal) else await caller
                 request.authenticate, request.action = self._authenticate, access
+                if self._limits is not None:
+                    request.account = self._limits.account(request.principal)
+                    request.stay = request.account.enter(len(request.body))
                 if (topic := match.params.get("topic")) is not None:
                     self._policy.require(request.principal, access, topic)
             answer = await match.route.handler(request)
@@ -97,6 +106,13 @@ class Gateway:
         except Exception as error:  # noqa: BLE001 - the rim of a request: whatever fails in it must not end the connection
             internal = failure(error, request.request_id)
             answer = problem(internal, request.path, _outcome(internal, match))
+        finally:
+            # Also when the server gives up waiting for it: what is not given back is lost to everybody.
+            if request.stay is not None:
+                request.stay.end()
+        account = request.account
+        if account is not None and account.buckets:
+            answer = _accounted(account, answer)
         self.finish(request, answer, match.route.template if match is not None else "unmatched", started)
         return answer
 
@@ -123,6 +139,16 @@ class Gateway:
         for name in names:
             if name in self._single or name.startswith(b"ce-"):
                 raise InvalidHeader(f"The header {name.decode('latin-1')} came more than once.")
+
+
+def _accounted(account: Account, answer: Answer) -> Answer:
+    """An answer that counts for its caller, and tells one that has used much of a limit what is left."""
+    account.spend(len(answer[1]))
+    for bucket in account.buckets:
+        if bucket.tokens < bucket.burst / 2:
+            status, body, content_type, headers, stream = answer
+            return Answer(status, body, content_type, headers + rate_limit_fields(account), stream)
+    return answer
 
 
 def _outcome(error: GatewayError, match: Match | None) -> str | None:

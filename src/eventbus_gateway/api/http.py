@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from typing import Any, NamedTuple, Protocol
 
+from eventbus_gateway.auth.accounts import Account, Stay
 from eventbus_gateway.auth.chain import Authenticate
 from eventbus_gateway.auth.policy import Action
 from eventbus_gateway.auth.principal import NOBODY, Principal
@@ -38,6 +39,8 @@ class Request:
         params: the path's variable segments, filled in by the router.
         principal: who calls, filled in once that is established.
         peer: address at the other end of the connection, filled in by the server; empty where there is none.
+        account: what the caller uses; None where nothing is limited.
+        stay: what the request itself holds of that, until it is answered.
         action: what the route does, filled in with the principal; None on routes that are open.
         authenticate: has established who calls; None where nobody had to.
         memo: shared by all requests that came with the same head; None where nobody remembers it.
@@ -46,6 +49,7 @@ class Request:
     """
 
     __slots__ = (
+        "account",
         "action",
         "authenticate",
         "body",
@@ -60,6 +64,7 @@ class Request:
         "query",
         "repeated",
         "request_id",
+        "stay",
     )
 
     def __init__(
@@ -85,6 +90,8 @@ class Request:
         self.peer = ""
         self.action: Action | None = None
         self.authenticate: Authenticate | None = None
+        self.account: Account | None = None
+        self.stay: Stay | None = None
         self.gone: Callable[[], Coroutine[None, None, None]] = never
 
     async def recheck(self) -> None:

@@ -16,7 +16,6 @@ from eventbus_gateway.api.idempotency import IdempotencyWindow
 from eventbus_gateway.api.records import RecordBuilder, Schemata
 from eventbus_gateway.api.settings import PublishSettings
 from eventbus_gateway.api.topics import Topic, Topics
-from eventbus_gateway.auth.limits import EventLimits
 from eventbus_gateway.errors import EventError, EventTooLarge, Fault, InvalidEvent, InvalidHeader
 from eventbus_gateway.kafka.records import Record, RecordSink
 from eventbus_gateway.schemas.cache import Schemas
@@ -37,7 +36,6 @@ class Publish:
         topics: finds the topic.
         schemas: finds its schemas.
         sink: takes the records.
-        limits: what the caller may publish.
         settings: bounds.
         builder: makes records of drafts.
         metrics: where outcomes are counted.
@@ -48,7 +46,6 @@ class Publish:
         topics: Topics,
         schemas: Schemas,
         sink: RecordSink,
-        limits: EventLimits,
         settings: PublishSettings,
         builder: RecordBuilder,
         metrics: Metrics,
@@ -56,7 +53,6 @@ class Publish:
         self._topics = topics
         self._schemas = schemas
         self._sink = sink
-        self._limits = limits
         self._settings = settings
         self._builder = builder
         self._metrics = metrics
@@ -104,7 +100,8 @@ class Publish:
             event_id, record = self._builder.one(draft, request, command, topic, schemata)
         if command.dry_run:
             return _valid(1, schemata)
-        self._limits.take(request.principal, 1)
+        if request.stay is not None:
+            request.stay.publish(1, _size_of(record))
         started = time.perf_counter()
         outcomes = await self._sink.send(topic.name, (record,))
         self._metrics.ack_seconds.observe(time.perf_counter() - started)
@@ -124,7 +121,8 @@ class Publish:
             ids, records = await self._records(request, command, topic, schemata)
         if command.dry_run:
             return _valid(len(records), schemata)
-        self._limits.take(request.principal, len(records))
+        if request.stay is not None:
+            request.stay.publish(len(records), sum([_size_of(record) for record in records]))
         started = time.perf_counter()
         outcomes = await self._sink.send(topic.name, records)
         self._metrics.ack_seconds.observe(time.perf_counter() - started)
@@ -244,6 +242,10 @@ async def _many(build: Build, drafts: Iterable[Draft]) -> tuple[list[str], list[
         count = f"{faulty} of the batch's {faulty + len(records)} events"
         raise InvalidEvent(f"{count} cannot be published, so none was stored.{more}", faults)
     return ids, records
+
+
+def _size_of(record: Record) -> int:
+    return record.size or len(record.value) + 1
 
 
 def _moved(fault: Fault, below: str) -> Fault:

@@ -1,14 +1,17 @@
 """``GET /v1/topics/{topic}/events``: read a topic without a group."""
 
+from collections.abc import Callable
+
 from eventbus_gateway.api.cursor import written
 from eventbus_gateway.api.drain import Drain
-from eventbus_gateway.api.event_stream import PART_BYTES, EventStream, rendered_lost
+from eventbus_gateway.api.event_stream import PART_BYTES, EventStream, MeteredStream, rendered_lost
 from eventbus_gateway.api.following import Batch, Ending, Following
-from eventbus_gateway.api.http import Answer, Request
+from eventbus_gateway.api.http import Answer, Request, Stream
 from eventbus_gateway.api.outgoings import Outgoings
 from eventbus_gateway.api.read_request import ReadMedia, ReadRequest, read_request
 from eventbus_gateway.api.settings import ReadSettings
 from eventbus_gateway.api.topics import Topic, Topics
+from eventbus_gateway.auth.accounts import Account
 from eventbus_gateway.errors import Overloaded, ShuttingDown
 from eventbus_gateway.kafka.reading import Edge, EventReader
 from eventbus_gateway.telemetry import Metrics
@@ -55,12 +58,14 @@ class Read:
         asked = read_request(request, self._settings)
         topic = await self._topics.require(request.params["topic"])
         ending = Ending(self._drain, request.gone)
-        self._enter(asked.media)
+        leave = self._enter(request, asked.media)
         answer: Answer | None = None
         try:
             following = await self._begun(asked, topic, ending)
             if asked.media is ReadMedia.STREAM:
-                answer = await self._stream(asked, following, ending, request)
+                first = await self._first(asked, following)
+                events = EventStream(request, following, first, ending, asked.limit, self._settings, leave)
+                answer = Answer(200, b"", asked.media.value, stream=self._metered(events, request.account, ending))
                 return answer
             # HEAD asks what a GET would answer now.
             wait = asked.wait if request.method != "HEAD" else 0.0
@@ -71,7 +76,7 @@ class Read:
         finally:
             if answer is None:
                 ending.close()
-                self._leave(asked.media)
+                leave()
 
     async def _begun(self, asked: ReadRequest, topic: Topic, ending: Ending) -> Following:
         name = topic.name
@@ -94,17 +99,17 @@ class Read:
         following.at = await self._reader.at_time(name, known, start) if isinstance(start, int) else start
         return following
 
-    async def _stream(self, asked: ReadRequest, following: Following, ending: Ending, request: Request) -> Answer:
+    async def _first(self, asked: ReadRequest, following: Following) -> Batch:
         # What is wrong with a read is said by the status, so its first step comes before the stream begins.
         first = await following.next(asked.limit, 0.0, PART_BYTES)
         if isinstance(following.at, Edge):
             raise ShuttingDown
+        return first
 
-        def release() -> None:
-            self._leave(asked.media)
-
-        stream = EventStream(request, following, first, ending, asked.limit, self._settings, release)
-        return Answer(200, b"", ReadMedia.STREAM.value, stream=stream)
+    def _metered(self, events: EventStream, account: Account | None, ending: Ending) -> Stream:
+        if account is None:
+            return events
+        return MeteredStream(events, account, ending, self._settings.heartbeat_seconds)
 
     def _answer(self, media: ReadMedia, following: Following, batch: Batch) -> Answer:
         if isinstance(following.at, Edge):
@@ -118,15 +123,22 @@ class Read:
         lost = b',"lost":' + rendered_lost(batch.lost) if batch.lost else b""
         return Answer(200, b'{"events":[%s],"cursor":"%s"%s}' % (b",".join(batch.events), cursor, lost))
 
-    def _enter(self, media: ReadMedia) -> None:
+    def _enter(self, request: Request, media: ReadMedia) -> Callable[[], None]:
+        """Count a read; what is returned has to be called when it is over."""
+        is_stream = media is ReadMedia.STREAM
         if self.polls >= self._settings.max_concurrent_polls:
             raise Overloaded("Too many reads are under way.", retry_after=1.0)
-        if media is ReadMedia.STREAM:
-            if self.streams >= self._settings.max_streams:
-                raise Overloaded("Too many streams are open.", retry_after=1.0)
-            self.streams += 1
+        if is_stream and self.streams >= self._settings.max_streams:
+            raise Overloaded("Too many streams are open.", retry_after=1.0)
+        account = request.account
+        end = None if account is None else account.begin_read(is_stream=is_stream)
         self.polls += 1
+        self.streams += is_stream
 
-    def _leave(self, media: ReadMedia) -> None:
-        self.polls -= 1
-        self.streams -= media is ReadMedia.STREAM
+        def leave() -> None:
+            self.polls -= 1
+            self.streams -= is_stream
+            if end is not None:
+                end()
+
+        return leave

@@ -9,6 +9,7 @@ from eventbus_gateway.api.drain import Drain
 from eventbus_gateway.api.ended import ended
 from eventbus_gateway.api.http import Answer, Request
 from eventbus_gateway.api.lease_bodies import receive_body
+from eventbus_gateway.auth.accounts import Account
 from eventbus_gateway.errors import GatewayError, Overloaded
 from eventbus_gateway.subscriptions.calls import Ask, Settling, ShardStatus
 from eventbus_gateway.subscriptions.gathering import Gathering
@@ -67,7 +68,7 @@ class Receive:
         subscription = await self._own(request)
         most = asked.max_events or min(_DEFAULT_EVENTS, self._settings.max_receive_events)
         ask = Ask(most, self._settings.max_receive_bytes, asked.lease_seconds)
-        with self._counted(subscription.owner):
+        with self._counted(subscription.owner, request.account):
             # What is there needs nobody who watches whether the caller still waits, which costs two tasks.
             gathering = self._shards.gathering(subscription, ask)
             events = [] if self._drain.begun else await gathering.at_hand()
@@ -79,17 +80,21 @@ class Receive:
         return Answer(200, b'{"events":[%s]}' % b",".join(events))
 
     @contextlib.contextmanager
-    def _counted(self, owner: str) -> Iterator[None]:
+    def _counted(self, owner: str, account: Account | None) -> Iterator[None]:
         settings = self._settings
         if self.polls >= settings.max_concurrent_polls:
             raise Overloaded("Too many receives are under way.", retry_after=1.0)
         if self._by_owner[owner] >= settings.max_concurrent_polls_per_owner:
             raise Overloaded("Too many receives of this principal are under way.", retry_after=1.0)
+        if account is not None:
+            account.begin_poll()
         self.polls += 1
         self._by_owner[owner] += 1
         try:
             yield
         finally:
+            if account is not None:
+                account.end_poll()
             self.polls -= 1
             self._by_owner[owner] -= 1
             if not self._by_owner[owner]:

@@ -1,55 +1,84 @@
-"""How much a principal may publish."""
+"""How much a principal may do: its own limits, and its share of what the gateway has."""
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+from eventbus_gateway.auth.accounts import Account
 from eventbus_gateway.auth.principal import Principal
-from eventbus_gateway.errors import RateLimited
+from eventbus_gateway.auth.settings import AuthSettings, LimitSettings
+from eventbus_gateway.auth.shares import Bounds, Pools
 
-# Principals come from the configuration, so this bound is only reached by a very large one.
-_MAX_BUCKETS = 10_000
+_NO_LIMITS = LimitSettings(principal="*")
 
 
-class EventLimits:
-    """A token bucket of events per principal.
+class Limits:
+    """The accounts of all principals, and what they share.
 
     Args:
-        events_per_second: rate at which a bucket fills; None for no limit.
-        burst_events: size of a bucket.
+        terms: limits, the first that fit a principal hold; those of nobody in particular come last.
+        bounds: how much the gateway works on at the same time.
+        reserve: part of the bounds that stays free for those who hold less than their share.
+        max_accounts: principals that are remembered at the same time.
         clock: seconds, monotonic.
     """
 
     def __init__(
-        self, events_per_second: float | None, burst_events: int, clock: Callable[[], float] = time.monotonic
+        self,
+        terms: Sequence[LimitSettings],
+        bounds: Bounds,
+        reserve: float,
+        max_accounts: int = 10_000,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._rate = events_per_second
-        self._burst = float(burst_events)
+        self._terms = terms
+        self._max_accounts = max_accounts
         self._clock = clock
-        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
+        self._accounts: OrderedDict[str, Account] = OrderedDict()
+        self.pools = Pools(bounds, reserve)
 
-    def take(self, principal: Principal, events: int) -> None:
-        """Take events out of the principal's bucket.
+    def account(self, principal: Principal) -> Account:
+        """The account of a principal."""
+        accounts, name = self._accounts, principal.name
+        account = accounts.get(name)
+        if account is None:
+            account = accounts[name] = Account(principal, self._terms_of(principal), self.pools, self._clock)
+            if len(accounts) > self._max_accounts:
+                self._forget_one()
+            return account
+        accounts.move_to_end(name)
+        roles = principal.roles
+        if account.roles is not roles and account.roles != roles:
+            account.agree(roles, self._terms_of(principal))
+        return account
 
-        A request larger than a whole bucket passes when the bucket is full and leaves a debt behind it: it could
-        never pass otherwise.
+    def _terms_of(self, principal: Principal) -> LimitSettings:
+        for terms in self._terms:
+            if terms.role in principal.roles if terms.role is not None else terms.principal in {principal.name, "*"}:
+                return terms
+        return _NO_LIMITS
 
-        Raises:
-            RateLimited: not enough is left; says when there will be.
-        """
-        if self._rate is None:
-            return
-        now = self._clock()
-        level, then = self._buckets.pop(principal.name, (self._burst, now))
-        level = min(self._burst, level + (now - then) * self._rate)
-        needed = min(float(events), self._burst)
-        passed = level >= needed
-        self._buckets[principal.name] = (level - events if passed else level, now)
-        if len(self._buckets) > _MAX_BUCKETS:
-            self._buckets.popitem(last=False)
-        if not passed:
-            wait = (needed - level) / self._rate
-            detail = (
-                f"The principal may publish {self._rate:g} events a second; {events} can be sent in {wait:.1f} s."
-            )
-            raise RateLimited(detail, retry_after=wait)
+    def _forget_one(self) -> None:
+        # Who has not called for the longest time. What is under way counts on, so an account with some of it is kept.
+        for name, account in self._accounts.items():
+            if account.is_at_rest:
+                del self._accounts[name]
+                return
+
+
+def limits(settings: AuthSettings, bounds: Bounds, clock: Callable[[], float] = time.monotonic) -> Limits | None:
+    """The limits as configured, None where there is nothing to limit and nobody to share with.
+
+    Args:
+        settings: the section.
+        bounds: how much the gateway works on at the same time.
+        clock: seconds, monotonic.
+    """
+    everybody = LimitSettings(
+        principal="*", events_per_second=settings.events_per_second, burst_events=settings.burst_events
+    )
+    terms = (*settings.limits, everybody)
+    is_alone = settings.mode == "anonymous"
+    if is_alone and not settings.limits and settings.events_per_second is None:
+        return None
+    return Limits(terms, bounds, 0.0 if is_alone else settings.reserved_share, settings.max_tracked_principals, clock)

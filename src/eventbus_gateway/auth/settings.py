@@ -58,6 +58,36 @@ class GrantSettings(Section):
         return self
 
 
+class LimitSettings(Section):
+    """What one principal, or everybody with a role, may use; what is left out has no limit."""
+
+    principal: str | None = Field(None, pattern=r"^([A-Za-z0-9._-]{1,64}|\*)$")
+    """Name of the principal, or ``*`` for all."""
+    role: str | None = Field(None, pattern=r"^[A-Za-z0-9._-]{1,64}$")
+    """Name of a role, in place of the principal; each of those who have it has these limits for itself."""
+    weight: int = Field(1, ge=1, le=1_000)
+    """Share of a busy gateway, compared with the weights of the others."""
+    requests_per_second: float | None = Field(None, gt=0)
+    """Requests per second."""
+    burst_requests: int = Field(100, ge=1)
+    """Requests at once after a pause."""
+    events_per_second: float | None = Field(None, gt=0)
+    """Events published per second."""
+    burst_events: int = Field(1_000, ge=1)
+    """Events published at once after a pause."""
+    bytes_per_second: float | None = Field(None, gt=0)
+    """Bytes per second of bodies, those of requests and those of answers."""
+    burst_bytes: int = Field(8_388_608, ge=1_024)
+    """Bytes of bodies at once after a pause."""
+    max_polls: int | None = Field(None, ge=1)
+    """Receives and reads under way, streams included."""
+
+    @model_validator(mode="after")
+    def _names_somebody(self) -> Self:
+        _require_one(self.principal, self.role)
+        return self
+
+
 class AuthSettings(Section):
     """Who may call, and what each caller may do."""
 
@@ -88,9 +118,15 @@ class AuthSettings(Section):
     grants: tuple[GrantSettings, ...] = Field(default=(), max_length=10_000)
     """What each principal may do; nothing is allowed that no grant allows."""
     events_per_second: float | None = Field(None, gt=0)
-    """Events that one principal may publish per second; no limit when empty."""
+    """Events that a principal may publish per second whom none of ``limits`` fits; no limit when empty."""
     burst_events: int = Field(1_000, ge=1)
-    """Events that one principal may publish at once after a pause."""
+    """Events that such a principal may publish at once after a pause."""
+    limits: tuple[LimitSettings, ...] = Field(default=(), max_length=10_000)
+    """What principals may use; of several that fit a principal, the first holds."""
+    reserved_share: float = Field(0.1, ge=0, le=0.9)
+    """Part of what the gateway can work on that is kept for who uses less than a share of it; 0 keeps nothing."""
+    max_tracked_principals: int = Field(10_000, ge=1, le=1_000_000)
+    """Principals whose use is remembered; beyond it, who has not called for the longest time begins anew."""
 
     @property
     def ways(self) -> frozenset[str]:

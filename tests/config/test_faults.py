@@ -211,6 +211,8 @@ def test_a_value_of_the_environment_that_does_not_fit_is_reported_with_its_varia
             {"auth__grants": ({"principal": "labs", "actions": ("publish",), "topics": ("a",)},)},
             ["auth.grants[0].principal"],
         ),
+        ({"auth__grants": ({"actions": ("read",), "topics": ("a",)},)}, ["auth.grants[0]"]),
+        ({"auth__limits": ({"principal": "a", "role": "b"},)}, ["auth.limits[0]"]),
         (
             {"auth__grants": ({"principal": "*", "actions": ("delete",), "topics": ("a",)},)},
             ["auth.grants[0].actions[0]"],
@@ -328,6 +330,7 @@ def test_what_does_not_go_together_is_reported(changes: dict[str, Any], keys: li
             "auth__certificates": ({"kind": "uri", "value": "spiffe://example/a", "principal": "a"},),
         },
         {"auth__mode": "several", "auth__methods": ("api_keys", "oidc", "anonymous"), "auth__oidc": (ISSUER,)},
+        {"auth__grants": ({"role": "ward", "actions": ("manage", "admin"), "topics": ("*",)},)},
     ],
 )
 def test_what_goes_together_is_no_fault(changes: dict[str, Any]) -> None:

@@ -38,7 +38,7 @@ def _value(config: Config, path: tuple[str, ...]) -> Any:
     section = config.topics[path[1]] if path[0] == "topics" else getattr(config, path[0])
     value = getattr(section, path[-1])
     if isinstance(value, tuple):
-        return tuple(item if isinstance(item, str) else item.model_dump(exclude_none=True) for item in value)
+        return tuple(item if isinstance(item, str) else item.model_dump(exclude_unset=True) for item in value)
     return value.get_secret_value() if path[-1] in SECRETS else value
 
 

@@ -123,7 +123,7 @@ class AuthSettings(Section):
     """Events that such a principal may publish at once after a pause."""
     limits: tuple[LimitSettings, ...] = Field(default=(), max_length=10_000)
     """What principals may use; of several that fit a principal, the first holds."""
-    reserved_share: float = Field(0.1, ge=0, le=0.9)
+    reserved_share: float = Field(0.1, ge=0, lt=1)
     """Part of what the gateway can work on that is kept for who uses less than a share of it; 0 keeps nothing."""
     max_tracked_principals: int = Field(10_000, ge=1, le=1_000_000)
     """Principals whose use is remembered; beyond it, who has not called for the longest time begins anew."""

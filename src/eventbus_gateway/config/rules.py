@@ -146,7 +146,8 @@ def _grants(config: Config) -> Iterator[Broken]:
     principals = {key.principal for key in config.auth.api_keys} | {"*"}
     for at, grant in enumerate(config.auth.grants):
         place = f"auth.grants[{at}]"
-        if config.auth.mode == "api_keys" and not config.auth.key_table and grant.principal not in principals:
+        named = {None, *principals}
+        if config.auth.mode == "api_keys" and not config.auth.key_table and grant.principal not in named:
             sentence = "has no key in auth.api_keys"
             keys = ("auth.grants", "auth.api_keys", "auth.mode", "auth.key_table")
             yield Broken(f"{place}.principal", sentence, keys)

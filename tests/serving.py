@@ -13,6 +13,7 @@ import uvloop
 
 from eventbus_gateway.api.admission import admission, bounds
 from eventbus_gateway.api.asgi import AsgiAdapter
+from eventbus_gateway.api.audit import Audit
 from eventbus_gateway.api.drain import Drain
 from eventbus_gateway.api.edge import Edge
 from eventbus_gateway.api.gateway import Gateway
@@ -95,6 +96,7 @@ class Served:
         self.registry = registry if registry is not None else FolderRegistry(EXAMPLES)
         self.metrics = Metrics()
         self.access = Lines()
+        self.audited = Lines()
         self._topics = dict(topics or {})
         self._way = way
         self._http = (http or HttpSettings()).model_copy(update={"hot_path": "asgi" if way == "asgi" else "protocol"})
@@ -172,8 +174,15 @@ class Served:
         self.read = Read(topics, Outgoings(schemas), self.reader, self._read, self.drain, self.metrics)
         routes = public_routes(publish, self.read, topics, schemas, allowed, self.registry)
         routes += self._further(self)
-        authenticate = authenticator(self._auth, self._keys)
-        gateway = Gateway(Router(routes), authenticate, allowed, self.metrics, self.access, self.limits)
+        gateway = Gateway(
+            Router(routes),
+            authenticator(self._auth, self._keys),
+            allowed,
+            self.metrics,
+            self.access,
+            self.limits,
+            Audit(self.audited),
+        )
         edge = Edge(gateway, self.admission, self._http, self._publish, ids)
         self.edge = edge
         adapter = AsgiAdapter(gateway, self.admission, self._publish, ids)

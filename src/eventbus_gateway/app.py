@@ -11,6 +11,7 @@ from typing import NamedTuple
 from eventbus_gateway.api.access_log import AccessLog
 from eventbus_gateway.api.admission import admission, bounds
 from eventbus_gateway.api.asgi import AsgiAdapter
+from eventbus_gateway.api.audit import AuditLog
 from eventbus_gateway.api.dead_letters import DeadLetters
 from eventbus_gateway.api.drain import Drain
 from eventbus_gateway.api.edge import Edge
@@ -113,7 +114,7 @@ class App:
         embedded: the Kafka inside this process; callers find the schemas here too then, as ``eventbus dev`` has it.
 
     Raises:
-        ValueError: the registry's address or certificates cannot be used.
+        ValueError: the registry's address or certificates, or the audit's file, cannot be used.
         SchemaUnusable: a file in the schema folder is no schema.
     """
 
@@ -149,6 +150,7 @@ class App:
         self._outlet = Outlet(config.webhooks, self._outgoing_of, telling) if config.subscriptions.enabled else None
         self._read = Read(self._topics, self._outgoings, self._reader, config.read, self._drain, self.metrics)
         self._access_log = AccessLog(_STANDARD_OUTPUT, config.http.access_log_max_bytes, self.metrics)
+        self._audit = AuditLog(config.audit, self._access_log, self.metrics)
 
     def stop(self) -> None:
         """Ask a running process to drain and end."""
@@ -178,6 +180,7 @@ class App:
 
         # Phase 2: listen; probes first, so that nobody is sent here too early
         self._access_log.start()
+        self._audit.start()
         internal_edge.start()
         edge.start()
         probing = await internal.start()
@@ -211,6 +214,7 @@ class App:
             await asyncio.gather(probing, return_exceptions=True)
             edge.stop()
             internal_edge.stop()
+            self._audit.stop()
             self._access_log.stop()
 
     async def _reach(self, parts: Subscribing | None) -> None:
@@ -260,8 +264,8 @@ class App:
         subscriptions = SubscriptionHandlers() if parts is None else self._subscription_handlers(parts, allowed)
         routes = public_routes(publish, self._read, self._topics, self._schemas, allowed, served, subscriptions)
         log = self._access_log if config.http.access_log else None
-        authenticate = self._identity.authenticate
-        return Gateway(Router(routes), authenticate, allowed, self.metrics, log, self._limits)
+        who = self._identity.authenticate
+        return Gateway(Router(routes), who, allowed, self.metrics, log, self._limits, self._audit.audit)
 
     def _subscription_handlers(self, parts: Subscribing, allowed: Policy) -> SubscriptionHandlers:
         replica, outlet = parts
@@ -320,7 +324,7 @@ class App:
                 max_requests=max(1, config.http.max_in_flight_requests // 2),
             )
             routes += peers.routes()
-        gateway = Gateway(Router(routes), Anonymous(), Policy(None), Metrics())
+        gateway = Gateway(Router(routes), Anonymous(), Policy(None), Metrics(), audit=self._audit.audit)
         return Edge(gateway, admission(config.http, shares=False), config.http, PEER_BODIES, self._ids)
 
     def _note(self, event: ProducerEvent) -> None:

@@ -7,9 +7,11 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import orjson
+from tests.serving import Lines
 from tests.subscriptions.living import Living, living
 from tests.subscriptions.serving import NoCodecs
 
+from eventbus_gateway.api.audit import Audit
 from eventbus_gateway.api.dead_letters import DeadLetters
 from eventbus_gateway.api.gateway import Gateway
 from eventbus_gateway.api.http import Answer, Request
@@ -100,6 +102,7 @@ class Office:
         self.pinged: list[tuple[Subscription, str]] = []
         self.tried: list[list[bytes] | GatewayError] = [[]]
         """The attempts of each shard."""
+        self.audited = Lines()
         self.grant(_GRANTS)
 
     def grant(self, grants: Mapping[str, str]) -> None:
@@ -122,7 +125,8 @@ class Office:
             *admin_routes(overseer),
         ]
         router = Router(routes)
-        self._gateway = Gateway(router, authenticator(auth), allowed, Metrics())
+        audit = Audit(self.audited, lambda: NOON / 1_000)
+        self._gateway = Gateway(router, authenticator(auth), allowed, Metrics(), audit=audit)
 
     async def call(
         self, method: str, path: str = "", body: Any = None, *, by: str = "clinic", query: str = "", **headers: str

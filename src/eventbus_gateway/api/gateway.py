@@ -8,6 +8,7 @@ from typing import Protocol
 
 import orjson
 
+from eventbus_gateway.api.audit import Audit
 from eventbus_gateway.api.http import Answer, Request
 from eventbus_gateway.api.problems import problem
 from eventbus_gateway.api.rate_limit import rate_limit_fields
@@ -17,7 +18,7 @@ from eventbus_gateway.auth.chain import Authenticate
 from eventbus_gateway.auth.limits import Limits
 from eventbus_gateway.auth.policy import Action, Policy
 from eventbus_gateway.auth.principal import Principal
-from eventbus_gateway.errors import GatewayError, InternalError, InvalidHeader
+from eventbus_gateway.errors import AccessError, GatewayError, InternalError, InvalidHeader
 from eventbus_gateway.telemetry import Metrics
 
 _logger = logging.getLogger(__name__)
@@ -57,6 +58,7 @@ class Gateway:
         metrics: where requests are counted.
         access_log: takes one line per request; None for none.
         limits: what callers may use; None for whatever they like.
+        audit: told who changed what, and who was refused; None for nobody.
     """
 
     def __init__(
@@ -67,6 +69,7 @@ class Gateway:
         metrics: Metrics,
         access_log: LineSink | None = None,
         limits: Limits | None = None,
+        audit: Audit | None = None,
     ) -> None:
         self.router = router
         self._authenticate = authenticate
@@ -75,6 +78,7 @@ class Gateway:
         self._metrics = metrics
         self._access_log = access_log
         self._limits = limits
+        self._audit = audit
 
     async def handle(self, request: Request, match: Match | None = None) -> Answer:
         """The answer to a request; never raises.
@@ -103,6 +107,8 @@ class Gateway:
             answer = await match.route.handler(request)
         except GatewayError as error:
             answer = problem(error, request.path, _outcome(error, match))
+            if self._audit is not None and match is not None and isinstance(error, AccessError):
+                self._audit.refused(request, match.route, error)
         except Exception as error:  # noqa: BLE001 - the rim of a request: whatever fails in it must not end the connection
             internal = failure(error, request.request_id)
             answer = problem(internal, request.path, _outcome(internal, match))
@@ -113,6 +119,8 @@ class Gateway:
         account = request.account
         if account is not None and account.buckets:
             answer = _accounted(account, answer)
+        if self._audit is not None and match is not None and match.route.audit is not None:
+            self._audit.managed(request, match.route, answer)
         self.finish(request, answer, match.route.template if match is not None else "unmatched", started)
         return answer
 

@@ -30,6 +30,7 @@ class Route(NamedTuple):
         handler: what answers.
         is_hot: answered straight from the protocol, past ASGI.
         waits: its handler may wait long, and asks whether the caller is still there.
+        audit: what the audit calls that which is done to a subscription; None where nothing is changed.
     """
 
     method: str
@@ -38,6 +39,7 @@ class Route(NamedTuple):
     handler: Handler
     is_hot: bool = False
     waits: bool = False
+    audit: str | None = None
 
 
 class Match(NamedTuple):

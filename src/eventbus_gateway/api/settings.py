@@ -1,4 +1,4 @@
-"""The ``[http]``, ``[publish]`` and ``[topics.<name>]`` sections of the configuration."""
+"""The ``[http]``, ``[audit]``, ``[publish]`` and ``[topics.<name>]`` sections of the configuration."""
 
 from typing import Literal
 
@@ -48,6 +48,17 @@ class HttpSettings(Section):
     """Write one JSON line per request to standard output."""
     access_log_max_bytes: int = Field(8_388_608, ge=65_536, le=1_073_741_824)
     """Log lines that wait to be written; beyond it lines are dropped and counted."""
+
+
+class AuditSettings(Section):
+    """Who changed what, and who was refused: one JSON line each."""
+
+    enabled: bool = True
+    """Whether lines are written."""
+    file: str | None = Field(None, min_length=1)
+    """File that they are appended to; standard output, between the lines of requests, when empty."""
+    max_waiting_bytes: int = Field(8_388_608, ge=65_536, le=1_073_741_824)
+    """Lines that wait to be written to the file; beyond it lines are dropped and counted."""
 
 
 class PublishSettings(Section):

@@ -89,12 +89,12 @@ def subscription_routes(resource: Subscriptions | NotEnabled, dead_letters: Hand
     return [
         Route("GET", "/v1/subscriptions", Action.SUBSCRIBE, resource.all),
         Route("GET", "/v1/subscriptions/{name}", Action.SUBSCRIBE, resource.one),
-        Route("PUT", "/v1/subscriptions/{name}", Action.MANAGE, resource.put),
-        Route("DELETE", "/v1/subscriptions/{name}", Action.MANAGE, resource.delete),
-        Route("POST", "/v1/subscriptions/{name}/pause", Action.MANAGE, resource.pause),
-        Route("POST", "/v1/subscriptions/{name}/resume", Action.MANAGE, resource.resume),
-        Route("POST", "/v1/subscriptions/{name}/seek", Action.MANAGE, resource.seek),
-        Route("POST", "/v1/subscriptions/{name}/redrive", Action.MANAGE, resource.redrive),
+        Route("PUT", "/v1/subscriptions/{name}", Action.MANAGE, resource.put, audit="change"),
+        Route("DELETE", "/v1/subscriptions/{name}", Action.MANAGE, resource.delete, audit="delete"),
+        Route("POST", "/v1/subscriptions/{name}/pause", Action.MANAGE, resource.pause, audit="pause"),
+        Route("POST", "/v1/subscriptions/{name}/resume", Action.MANAGE, resource.resume, audit="resume"),
+        Route("POST", "/v1/subscriptions/{name}/seek", Action.MANAGE, resource.seek, audit="seek"),
+        Route("POST", "/v1/subscriptions/{name}/redrive", Action.MANAGE, resource.redrive, audit="redrive"),
         Route("GET", "/v1/subscriptions/{name}/dead-letters", Action.SUBSCRIBE, dead_letters),
     ]
 
@@ -124,8 +124,8 @@ def webhook_routes(webhooks: Webhooks | NotEnabled) -> list[Route]:
         webhooks: handles them.
     """
     return [
-        Route("POST", "/v1/subscriptions/{name}/test", Action.MANAGE, webhooks.test),
-        Route("POST", "/v1/subscriptions/{name}/rotate-secret", Action.MANAGE, webhooks.rotate),
+        Route("POST", "/v1/subscriptions/{name}/test", Action.MANAGE, webhooks.test, audit="test"),
+        Route("POST", "/v1/subscriptions/{name}/rotate-secret", Action.MANAGE, webhooks.rotate, audit="rotate"),
         Route("GET", "/v1/subscriptions/{name}/attempts", Action.SUBSCRIBE, webhooks.attempts),
     ]
 
@@ -140,9 +140,9 @@ def admin_routes(overseer: Overseer | NotEnabled) -> list[Route]:
     return [
         Route("GET", "/v1/admin/subscriptions", Action.ADMIN, overseer.all),
         Route("GET", one, Action.ADMIN, overseer.one),
-        Route("DELETE", one, Action.ADMIN, overseer.delete),
-        Route("POST", one + "/pause", Action.ADMIN, overseer.pause),
-        Route("POST", one + "/resume", Action.ADMIN, overseer.resume),
+        Route("DELETE", one, Action.ADMIN, overseer.delete, audit="delete"),
+        Route("POST", one + "/pause", Action.ADMIN, overseer.pause, audit="pause"),
+        Route("POST", one + "/resume", Action.ADMIN, overseer.resume, audit="resume"),
     ]
 
 

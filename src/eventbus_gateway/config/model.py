@@ -6,7 +6,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, PrivateAttr, StringConstraints, ValidationInfo, field_validator
 
-from eventbus_gateway.api.settings import HttpSettings, PublishSettings, ReadSettings, TopicSettings
+from eventbus_gateway.api.settings import AuditSettings, HttpSettings, PublishSettings, ReadSettings, TopicSettings
 from eventbus_gateway.auth.settings import AuthSettings
 from eventbus_gateway.kafka.settings import ConsumeSettings, KafkaSettings
 from eventbus_gateway.schemas.settings import RegistrySettings
@@ -30,6 +30,8 @@ class Config(Section):
 
     http: HttpSettings = HttpSettings.model_validate({})
     """The listening sockets and the bounds on what callers may send."""
+    audit: AuditSettings = AuditSettings.model_validate({})
+    """Who changed what, and who was refused: one JSON line each."""
     publish: PublishSettings = PublishSettings.model_validate({})
     """Bounds and defaults of publishing."""
     read: ReadSettings = ReadSettings.model_validate({})

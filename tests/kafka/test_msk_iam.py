@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,7 +23,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from moto.server import ThreadedMotoServer
 from tests.kafka.sts_server import StsServer
-from tests.kafka.support import FakeClock
+from tests.kafka.support import PATIENCE, FakeClock
 
 from eventbus_gateway.kafka.aws_credentials import (
     MARGIN_SECONDS,
@@ -144,6 +145,24 @@ def test_clients_that_ask_together_are_answered_by_one_look_at_the_credentials()
     assert len(found) == 7
     assert len(set(found)) == 1
     assert slow.lent == 1
+
+
+def test_nobody_waits_long_for_credentials_that_do_not_come_and_they_count_when_they_do() -> None:
+    come = threading.Event()
+
+    class Late(Purse):
+        def lend(self) -> Lent:
+            assert come.wait(PATIENCE)
+            return super().lend()
+
+    late = Late()
+    tokens = MskTokens(late, "us-east-1", patience=0.05)
+    assert [tokens("")[0] for _ in range(3)] == [NO_TOKEN] * 3
+    come.set()
+    deadline = time.monotonic() + PATIENCE
+    while tokens("")[0] == NO_TOKEN:
+        assert time.monotonic() < deadline
+    assert late.lent == 1
 
 
 def test_a_token_goes_on_while_no_new_one_can_be_had_and_then_there_is_none(caplog: pytest.LogCaptureFixture) -> None:

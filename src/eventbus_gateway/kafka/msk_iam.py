@@ -25,6 +25,8 @@ _NO_TOKEN_SECONDS = 10.0
 _LEAST_SECONDS = 5.0
 """A token with less left is not handed out."""
 _AGAIN_SECONDS = 2.0
+_PATIENCE_SECONDS = 4.0
+"""Far below the ten seconds that the maker of a client waits."""
 _SPOKEN_SECONDS = 30.0
 _IDENTITIES = 8
 # Amazon MSK, "Bootstrap brokers": provisioned, serverless and public names, also of other partitions.
@@ -96,14 +98,25 @@ class MskTokens:
         source: of credentials.
         region: of the cluster.
         clock: Unix time in seconds.
+        patience: seconds that clients wait for credentials at the most.
     """
 
-    def __init__(self, source: Source, region: str, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        source: Source,
+        region: str,
+        *,
+        clock: Callable[[], float] = time.time,
+        patience: float = _PATIENCE_SECONDS,
+    ) -> None:
         self._source = source
         self._region = region
         self._clock = clock
-        self._lock = threading.Lock()
+        self._patience = patience
+        self._changed = threading.Condition()
         self._token: Token | None = None
+        self._renewing = False
+        self._wait_until = float("-inf")
         self._failed_at = float("-inf")
         self._spoken_at = float("-inf")
 
@@ -124,36 +137,53 @@ class MskTokens:
         Returns:
             The token and the Unix time in seconds at which it ends.
         """
-        # One at a time: whoever waits here finds the token that the first one brought.
-        with self._lock:
+        with self._changed:
             now = self._clock()
             token = self._token
             if token is not None and token.is_young(now):
                 return token.text, token.expires
-            if now - self._failed_at >= _AGAIN_SECONDS:
-                token = self._renew() or token
-            now = self._clock()
+            if not self._renewing and now - self._failed_at >= _AGAIN_SECONDS:
+                self._begin()
+            # All wait for the same look, and none of them for long: a client's maker waits behind each.
+            self._changed.wait_for(lambda: not self._renewing, max(0.0, self._wait_until - time.monotonic()))
+            now, token = self._clock(), self._token
             if token is not None and token.expires - now >= _LEAST_SECONDS:
                 return token.text, token.expires
             return NO_TOKEN, now + _NO_TOKEN_SECONDS
 
-    def _renew(self) -> Token | None:
+    def _begin(self) -> None:
+        self._renewing = True
+        self._wait_until = time.monotonic() + self._patience
+        threading.Thread(target=self._renew, name="eventbus-msk-token", daemon=True).start()
+
+    def _renew(self) -> None:
+        token, failure = None, "unknown"
         try:
             lent = self._source.lend()
+            token, failure = self._signed(lent), "the credentials are about to end and cannot be renewed"
         except NoCredentialsError as error:
-            self._fail(error.reason)
-            return None
-        now = self._clock()
-        seconds = lifetime(lent.seconds)
+            failure = error.reason
+        finally:
+            with self._changed:
+                self._renewing = False
+                if token is None:
+                    self._fail(failure)
+                else:
+                    self._take(token)
+                self._changed.notify_all()
+
+    def _signed(self, lent: Lent) -> Token | None:
+        now, seconds = self._clock(), lifetime(lent.seconds)
         if seconds < _LEAST_SECONDS:
-            self._fail("the credentials are about to end and cannot be renewed")
             return None
         text = msk_token(lent.credentials, self._region, now, user_agent="eventbus-gateway")
-        self._token = Token(text, now, now + seconds)
+        return Token(text, now, now + seconds)
+
+    def _take(self, token: Token) -> None:
+        self._token = token
         if self._spoken_at > float("-inf"):
             logger.info("there are AWS credentials for Kafka again")
             self._spoken_at = float("-inf")
-        return self._token
 
     def _fail(self, reason: str) -> None:
         now = self._failed_at = self._clock()

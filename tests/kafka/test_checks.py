@@ -58,15 +58,17 @@ def test_a_missing_permission_on_a_topic_is_named_as_whoever_grants_it_calls_it(
 
 def test_who_may_not_write_idempotently_is_told_what_to_grant() -> None:
     some = frozenset({AclOperation.DESCRIBE})
-    [sentence] = _sentences(cluster_findings(some, True, iam=True))
+    [sentence] = _sentences(cluster_findings(some, writes=True, iam=True))
     assert "kafka-cluster:WriteDataIdempotently on the cluster" in sentence
-    [sentence] = _sentences(cluster_findings(None, True, iam=True))
+    [sentence] = _sentences(cluster_findings(None, writes=True, iam=True))
     assert "kafka-cluster:DescribeCluster on the cluster" in sentence
-    [sentence] = _sentences(cluster_findings(some, False, iam=False))
+    [sentence] = _sentences(cluster_findings(some, writes=False, iam=False))
     assert "IDEMPOTENT_WRITE on the cluster by an ACL" in sentence
-    assert cluster_findings(some, True, iam=False) == [], "whoever may write a topic may do so idempotently (KIP-679)"
-    assert cluster_findings(None, False, iam=False) == []
-    assert cluster_findings(_ALL, False, iam=True) == []
+    assert cluster_findings(some, writes=True, iam=False) == [], (
+        "whoever may write a topic may do so idempotently (KIP-679)"
+    )
+    assert cluster_findings(None, writes=False, iam=False) == []
+    assert cluster_findings(_ALL, writes=False, iam=True) == []
     assert "kafka-cluster:DescribeTopicDynamicConfiguration" in configs_finding(["visits"], iam=True).sentence
 
 
@@ -229,8 +231,23 @@ def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecureBroker]:
         yield one
 
 
-def _allow(secured: SecureBroker, topic: str, *operations: AclOperation) -> None:
-    kind, pattern, allow = ResourceType.TOPIC, ResourcePatternType.LITERAL, AclPermissionType.ALLOW
+def _limited(secured: SecureBroker) -> dict[str, Any]:
+    return {
+        "security_protocol": "SASL_SSL",
+        "sasl_mechanism": "SCRAM-SHA-512",
+        "sasl_username": "limited",
+        "sasl_password": PASSWORD,
+        "ca_file": str(secured.certificates.ca),
+    }
+
+
+def _allow(
+    secured: SecureBroker,
+    topic: str,
+    *operations: AclOperation,
+    pattern: ResourcePatternType = ResourcePatternType.LITERAL,
+) -> None:
+    kind, allow = ResourceType.TOPIC, AclPermissionType.ALLOW
     bindings = [AclBinding(kind, topic, pattern, "User:limited", "*", each, allow) for each in operations]
     for answer in secured.broker.admin.create_acls(bindings).values():
         answer.result(30)
@@ -246,14 +263,7 @@ def test_a_user_of_limited_rights_is_told_each_of_them_that_is_missing(
     _allow(secured, names["readable"], AclOperation.READ)
     _allow(secured, names["writable"], AclOperation.WRITE)
     _allow(secured, names["whole"], AclOperation.READ, AclOperation.WRITE, AclOperation.DESCRIBE_CONFIGS)
-    settings: dict[str, Any] = {
-        "security_protocol": "SASL_SSL",
-        "sasl_mechanism": "SCRAM-SHA-512",
-        "sasl_username": "limited",
-        "sasl_password": PASSWORD,
-        "ca_file": str(secured.certificates.ca),
-        **_SOUND,
-    }
+    settings = {**_limited(secured), **_SOUND}
 
     async def run() -> None:
         async with checking(secured.sasl, [*names.values()], **settings):
@@ -267,3 +277,14 @@ def test_a_user_of_limited_rights_is_told_each_of_them_that_is_missing(
         assert [line for line in told if f"{operation} on the topic {names[name]} by an ACL" in line], told
     assert [line for line in told if "DESCRIBE_CONFIGS" in line]
     assert not [line for line in told if names["whole"] in line]
+
+
+@pytest.mark.broker
+def test_who_may_not_use_the_groups_of_subscriptions_is_told_what_to_grant(secured: SecureBroker) -> None:
+    operations = (AclOperation.CREATE, AclOperation.READ, AclOperation.WRITE)
+    _allow(secured, "_limited", *operations, pattern=ResourcePatternType.PREFIXED)
+    subscriptions = {"enabled": True, "internal_topic_prefix": "_limited", "slots": 1, "peer_secret": "p" * 32}
+    with GatewayProcess(secured.sasl, kafka=_limited(secured), subscriptions=subscriptions) as gateway:
+        gateway.until(lambda: "grant it READ and DESCRIBE on its groups" in gateway.err, "the reason")
+        assert "kafka-cluster:AlterGroup" in gateway.err
+        assert PASSWORD not in gateway.err + gateway.out

@@ -19,6 +19,7 @@ import pytest
 from botocore.auth import SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
+from confluent_kafka.admin import AdminClient
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from moto.server import ThreadedMotoServer
@@ -222,6 +223,21 @@ def test_all_clients_of_one_identity_share_their_tokens_and_others_do_not() -> N
     assert callback() is callback(client_id="another", bootstrap_servers="c:1")
     assert callback() is not callback(iam_role_arn=ROLE)
     assert callback() is not callback(iam_region="us-west-2")
+
+
+def test_a_client_that_nobody_polls_asks_for_further_tokens() -> None:
+    again = threading.Semaphore(0)
+
+    def token(config: str) -> tuple[str, float]:
+        again.release()
+        return "token", time.time() + 1.5
+
+    config: dict[str, Any] = {"bootstrap.servers": "127.0.0.1:1", "error_cb": lambda error: None, "log_level": 0}
+    client = AdminClient(
+        {**config, "security.protocol": "SASL_SSL", "sasl.mechanisms": "OAUTHBEARER", "oauth_cb": token}
+    )
+    assert all(again.acquire(timeout=PATIENCE) for _ in range(3))
+    assert repr(client)
 
 
 def test_a_cluster_of_an_unknown_region_is_an_error() -> None:

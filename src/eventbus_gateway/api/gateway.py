@@ -98,17 +98,10 @@ class Gateway:
             if isinstance(access, Action):
                 caller = self._authenticate(request.headers, request.peer)
                 request.principal = caller if isinstance(caller, Principal) else await caller
-                request.authenticate, request.action = self._authenticate, access
-                if self._limits is not None:
-                    request.account = self._limits.account(request.principal)
-                    request.stay = request.account.enter(len(request.body))
-                if (topic := match.params.get("topic")) is not None:
-                    self._policy.require(request.principal, access, topic)
+                self._let_in(request, access)
             answer = await match.route.handler(request)
         except GatewayError as error:
-            answer = problem(error, request.path, _outcome(error, match))
-            if self._audit is not None and match is not None and isinstance(error, AccessError):
-                self._audit.refused(request, match.route, error)
+            answer = self._refused(request, match, error)
         except Exception as error:  # noqa: BLE001 - the rim of a request: whatever fails in it must not end the connection
             internal = failure(error, request.request_id)
             answer = problem(internal, request.path, _outcome(internal, match))
@@ -142,6 +135,21 @@ class Gateway:
         metrics.request_seconds.observe(seconds)
         if self._access_log is not None:
             self._access_log.write(_line(request, answer, route, seconds))
+
+    def _let_in(self, request: Request, action: Action) -> None:
+        """Keep to what a caller may use and do."""
+        request.authenticate, request.action = self._authenticate, action
+        if self._limits is not None:
+            request.account = self._limits.account(request.principal)
+            request.stay = request.account.enter(len(request.body))
+        topic = request.params.get("topic")
+        if topic is not None:
+            self._policy.require(request.principal, action, topic)
+
+    def _refused(self, request: Request, match: Match | None, error: GatewayError) -> Answer:
+        if self._audit is not None and match is not None and isinstance(error, AccessError):
+            self._audit.refused(request, match.route, error)
+        return problem(error, request.path, _outcome(error, match))
 
     def _refuse_repeated(self, names: frozenset[bytes]) -> None:
         for name in names:

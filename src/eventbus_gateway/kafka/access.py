@@ -29,6 +29,9 @@ _CONSEQUENCES = MappingProxyType(
     }
 )
 
+TOPIC_NEEDS = Operations(_CONSEQUENCES)
+"""What the gateway does with a topic."""
+
 
 class Finding(NamedTuple):
     """Something that somebody should mend.
@@ -42,7 +45,7 @@ class Finding(NamedTuple):
     sentence: str
 
 
-def cluster_findings(operations: Operations | None, writes: bool, *, iam: bool) -> list[Finding]:
+def cluster_findings(operations: Operations | None, *, writes: bool, iam: bool) -> list[Finding]:
     """What is missing on the cluster itself.
 
     Args:

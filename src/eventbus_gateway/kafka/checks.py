@@ -174,7 +174,7 @@ class _Look:
             await self._durability({n: a for n, a in described.items() if isinstance(a, TopicDescription)}, found)
         if found.unknown:
             found.findings.append(configs_finding(found.unknown, iam=self._iam))
-        found.findings += cluster_findings(await self._cluster(), found.writes, iam=self._iam)
+        found.findings += cluster_findings(await self._cluster(), writes=found.writes, iam=self._iam)
         return Seen(tuple(found.findings), frozenset(found.weak))
 
     def _access(

@@ -152,9 +152,10 @@ class MskTokens:
             return NO_TOKEN, now + _NO_TOKEN_SECONDS
 
     def _begin(self) -> None:
+        # Its end waits for the lock that is held here; where it cannot begin, the next caller tries again.
+        threading.Thread(target=self._renew, name="eventbus-msk-token", daemon=True).start()
         self._renewing = True
         self._wait_until = time.monotonic() + self._patience
-        threading.Thread(target=self._renew, name="eventbus-msk-token", daemon=True).start()
 
     def _renew(self) -> None:
         token, failure = None, "unknown"

@@ -53,12 +53,8 @@ from eventbus_gateway.kafka.internal_topics import InternalTopics
 from eventbus_gateway.kafka.positions import Positions
 from eventbus_gateway.kafka.producer import KafkaProducer
 from eventbus_gateway.kafka.reader import KafkaReader
-from eventbus_gateway.schemas.absent import AbsentRegistry
 from eventbus_gateway.schemas.cache import Schemas
-from eventbus_gateway.schemas.confluent import ConfluentRegistry
-from eventbus_gateway.schemas.folder import FolderRegistry
-from eventbus_gateway.schemas.registry import Registry
-from eventbus_gateway.schemas.settings import RegistrySettings
+from eventbus_gateway.schemas.opening import registry
 from eventbus_gateway.subscriptions.needed_topics import internal_names
 from eventbus_gateway.subscriptions.outgoing import Outgoing
 from eventbus_gateway.subscriptions.replica import Replica, Surroundings
@@ -374,10 +370,3 @@ def _settle_memory() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(_YOUNG_OBJECTS, 20, 50)
-
-
-def registry(settings: RegistrySettings) -> Registry:
-    """The schema registry as configured."""
-    if settings.kind == "confluent" and not settings.url:
-        return AbsentRegistry()  # the configuration allows this only where no topic needs a schema
-    return FolderRegistry(settings.folder) if settings.kind == "folder" else ConfluentRegistry(settings)

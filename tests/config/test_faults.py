@@ -30,6 +30,15 @@ IAM = {
     "kafka__sasl_username": None,
     "kafka__sasl_password": None,
 }
+GLUE: dict[str, Any] = {
+    "registry__kind": "glue",
+    "registry__url": None,
+    "registry__username": None,
+    "registry__password": None,
+    "registry__client_certificate_file": None,
+    "registry__client_key_file": None,
+    "registry__client_key_password": None,
+}
 
 
 def _faults(values: Values, environ: dict[str, str] | None = None) -> list[tuple[str, str]]:
@@ -187,6 +196,17 @@ def test_a_value_of_the_environment_that_does_not_fit_is_reported_with_its_varia
         ({"registry__kind": "folder"}, ["registry.folder", "registry.url"]),
         ({"registry__kind": "folder", "registry__url": None, "registry__folder": "/no/where"}, ["registry.folder"]),
         ({"registry__folder": FOLDER}, ["registry.folder"]),
+        (
+            {"registry__kind": "glue"},
+            ["registry.url", *(f"registry.{name}" for name in ("username", "password", "client_certificate_file"))],
+        ),
+        ({"registry__aws_region": "eu-central-1"}, ["registry.aws_region"]),
+        ({"registry__aws_region": "Frankfurt"}, ["registry.aws_region"]),
+        ({"registry__aws_sts_region": "eu-central-1"}, ["registry.aws_sts_region"]),
+        ({"registry__aws_role_arn": "role/schemas"}, ["registry.aws_role_arn"]),
+        ({**GLUE, "registry__aws_endpoint_url": "vpce-1"}, ["registry.aws_endpoint_url"]),
+        ({**GLUE, "registry__aws_external_id": "s3cret-external-id"}, ["registry.aws_external_id"]),
+        ({**GLUE, "registry__glue_registry": "a/b"}, ["registry.glue_registry"]),
         ({"registry__username": None}, ["registry.username"]),
         ({"registry__password": None}, ["registry.password"]),
         ({"registry__bearer_token": "s3cret-bearer"}, ["registry.bearer_token"]),
@@ -318,6 +338,12 @@ def test_what_does_not_go_together_is_reported(changes: dict[str, Any], keys: li
             "kafka__iam_profile": "kafka",
         },
         {"auth__mode": "anonymous", "auth__api_keys": None, "auth__grants": None},
+        GLUE,
+        {
+            **GLUE,
+            "registry__aws_role_arn": "arn:aws:iam::123456789012:role/a",
+            "registry__aws_sts_region": "eu-west-1",
+        },
         {"http__port": 0, "http__internal_port": 0},
         {"http__max_in_flight_requests": 100, "subscriptions__max_concurrent_polls": 99},
         {"topics__visits__key_format": "avro", "topics__visits__key": None},

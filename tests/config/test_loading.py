@@ -4,7 +4,7 @@ import pathlib
 from typing import Any
 
 import pytest
-from tests.config.values import LEFT_OUT, SECRETS, TOPIC, as_environment, as_toml, every_key
+from tests.config.values import LEFT_OUT, OF_GLUE, SECRETS, TOPIC, as_environment, as_toml, every_key
 
 from eventbus_gateway.config import Config, InvalidConfig, load
 from eventbus_gateway.config.keys import KEYS
@@ -95,6 +95,16 @@ def test_the_folder_and_the_token_of_a_registry_can_be_set_by_the_environment(tm
     token = load(_file(tmp_path, LEAST), {"EVENTBUS_REGISTRY__BEARER_TOKEN": "s3cret"}).registry.bearer_token
     assert token is not None
     assert token.get_secret_value() == "s3cret"
+
+
+def test_a_registry_in_glue_can_be_set_by_the_environment_alone() -> None:
+    environ = {f"EVENTBUS_REGISTRY__{name.upper()}": value for name, value in OF_GLUE.items()}
+    given = {**LEAST_ENVIRONMENT, **environ, "EVENTBUS_REGISTRY__KIND": "glue", "EVENTBUS_REGISTRY__URL": ""}
+    registry = load(None, given).registry
+    assert registry.kind == "glue"
+    assert registry.aws_external_id is not None
+    found = {**registry.model_dump(), "aws_external_id": registry.aws_external_id.get_secret_value()}
+    assert {name: found[name] for name in OF_GLUE} == OF_GLUE
 
 
 def test_a_table_can_be_given_whole_as_json(tmp_path: pathlib.Path) -> None:

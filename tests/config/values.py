@@ -21,10 +21,18 @@ SECRETS = {
 }
 HASH = "5" * 64
 FOLDER = str(pathlib.Path(__file__).parent)
+OF_GLUE = {
+    "aws_region": "us-gov-west-1",
+    "aws_endpoint_url": "https://vpce-1.glue.us-gov-west-1.vpce.amazonaws.com",
+    "aws_profile": "schemas",
+    "aws_role_arn": "arn:aws-us-gov:iam::123456789012:role/path/schemas",
+    "aws_external_id": "s3cret-external-id",
+    "aws_sts_region": "us-gov-east-1",
+    "aws_sts_endpoint_url": "https://vpce-1.sts.us-gov-west-1.vpce.amazonaws.com",
+}
 LEFT_OUT = {
-    "registry.kind",
-    "registry.folder",
-    "registry.bearer_token",
+    *("registry.kind", "registry.folder", "registry.bearer_token"),
+    *(f"registry.{name}" for name in OF_GLUE),
     "auth.key_table",
     "auth.methods",
     "auth.certificate_proxies",

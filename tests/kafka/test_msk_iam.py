@@ -233,9 +233,8 @@ def test_a_client_that_nobody_polls_asks_for_further_tokens() -> None:
         return "token", time.time() + 1.5
 
     config: dict[str, Any] = {"bootstrap.servers": "127.0.0.1:1", "error_cb": lambda error: None, "log_level": 0}
-    client = AdminClient(
-        {**config, "security.protocol": "SASL_SSL", "sasl.mechanisms": "OAUTHBEARER", "oauth_cb": token}
-    )
+    config |= {"security.protocol": "SASL_SSL", "sasl.mechanisms": "OAUTHBEARER", "oauth_cb": token}
+    client = AdminClient(config)
     assert all(again.acquire(timeout=PATIENCE) for _ in range(3))
     assert repr(client)
 

@@ -5,13 +5,14 @@ import base64
 import json
 from collections.abc import Coroutine
 from typing import Any
+from uuid import UUID
 
 import orjson
 import pytest
 
 from eventbus_gateway.errors import CorruptRecord, RegistryUnavailable, SchemaMissing, SchemaUnusable
 from eventbus_gateway.kafka.consumed import Consumed, Headers, RecordHeaders
-from eventbus_gateway.schema_ids import SchemaId
+from eventbus_gateway.schema_ids import GlueFraming, SchemaId
 from eventbus_gateway.subscriptions.outgoing import Event, Form, Outgoing, SchemaNeeded
 
 TIMESTAMP = 1_767_225_600_123
@@ -404,3 +405,53 @@ def test_the_text_of_json_survives_being_looked_at() -> None:
     opened = outgoing(is_avro=False).open(record(b'{"a": 1.10}'))
     assert opened.seen(with_data=True)["data"] == {"a": 1.1}
     assert orjson.dumps(opened.event()).endswith(b'"data":{"a": 1.10}}')
+
+
+# Records in Glue's framing
+
+VERSION = UUID("b7912285-527d-42de-88ee-e389a763225f")
+GLUE = GlueFraming(compresses=True, max_bytes=10_000)
+
+
+class GlueShelf(Shelf):
+    def __init__(self) -> None:
+        super().__init__()
+        self.known = {VERSION: JsonCodec("clinic.Visit")}
+
+
+def in_glue(data: object, *, compressed: bool) -> bytes:
+    plain = GLUE.prefix(VERSION) + json.dumps(data).encode()
+    assert GLUE.pack is not None
+    return GLUE.pack(plain) if compressed else plain
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_values_and_keys_in_glues_framing_are_decoded_compressed_or_not(compressed: bool) -> None:
+    shelf = GlueShelf()
+    out = outgoing(shelf, has_avro_keys=True, framing=GLUE)
+    told_of = record(in_glue({"a": 1}, compressed=compressed), key=in_glue("k", compressed=compressed))
+    event = told(out, told_of)
+    assert (event["type"], event["data"], event["partitionkey"]) == ("clinic.Visit", {"a": 1}, "k")
+    again = out.event(told_of)
+    assert again is not None
+    assert again["data"] == {"a": 1}
+    assert shelf.loads == [VERSION]
+
+
+def test_compressed_and_other_records_of_one_schema_can_follow_each_other() -> None:
+    out = outgoing(GlueShelf(), framing=GLUE)
+    for number in range(4):
+        assert told(out, record(in_glue(number, compressed=bool(number % 2))))["data"] == number
+
+
+def test_a_bomb_is_undecodable() -> None:
+    event = told(outgoing(GlueShelf(), framing=GLUE), record(in_glue("x" * 10_001, compressed=True)))
+    assert event["undecodable"] == "corrupt_record"
+    assert "more than 10000 bytes" in event["undecodablereason"]
+
+
+@pytest.mark.parametrize("value", [framed(7, 1), b"", GLUE.prefix(VERSION)[:17], b"\x03\x01" + VERSION.bytes])
+def test_a_record_without_glues_frame_names_no_schema(value: bytes) -> None:
+    event = told(outgoing(GlueShelf(), framing=GLUE), record(value))
+    assert event["undecodable"] == "no_schema_id"
+    assert "AWS Glue's framing" in event["undecodablereason"]

@@ -16,6 +16,9 @@ from eventbus_gateway.config.oidc_rules import oidc_faults
 from eventbus_gateway.webhooks.sealing import InvalidKeys, parse_keys
 
 _SECRET_LENGTH = 32
+_ADDRESS = "must be http:// or https:// with a host, without user, query or fragment"
+_OF_CONFLUENT = ("username", "password", "bearer_token", "client_certificate_file")
+_OF_GLUE = ("aws_region", "aws_endpoint_url", "aws_profile", "aws_role_arn")
 _EVERYWHERE = frozenset({"0.0.0.0", "::"})  # noqa: S104
 
 
@@ -27,20 +30,32 @@ def broken_rules(config: Config) -> Iterator[Broken]:
 
 def _registry_place(config: Config) -> Iterator[Broken]:
     registry, kind = config.registry, "registry.kind"
-    if registry.kind == "folder":
-        if not registry.folder:
-            yield _broken("is missing: registry.kind folder needs it", "registry.folder", kind)
-        if registry.url:
-            yield _broken("would not be used: registry.kind is folder", "registry.url", kind)
-        return
-    if registry.folder:
-        yield _broken("would not be used: registry.kind is confluent", "registry.folder", kind)
-    if registry.url and not _is_web_address(registry.url):
-        sentence = "must be http:// or https:// with a host, without user, query or fragment"
-        yield _broken(sentence, "registry.url", kind)
-    if not registry.url and config.uses_registry:
+    if registry.kind == "folder" and not registry.folder:
+        yield _broken("is missing: registry.kind folder needs it", "registry.folder", kind)
+    places = {"confluent": "url", "folder": "folder"}
+    for owner, name in places.items():
+        if registry.kind != owner and getattr(registry, name):
+            yield _broken(f"would not be used: registry.kind is {registry.kind}", f"registry.{name}", kind)
+    if registry.kind == "confluent" and registry.url and not _is_web_address(registry.url):
+        yield _broken(_ADDRESS, "registry.url", kind)
+    if registry.kind == "confluent" and not registry.url and config.uses_registry:
         formats = ("topic_defaults.format", "topic_defaults.key_format", "topics")
         yield _broken("is missing: topics of format avro need a registry", "registry.url", kind, *formats)
+
+
+def _registry_aws(config: Config) -> Iterator[Broken]:
+    """What is for one kind of registry alone, and what the credentials of AWS need."""
+    registry, kind, role = config.registry, "registry.kind", "registry.aws_role_arn"
+    for name in _OF_CONFLUENT if registry.kind == "glue" else _OF_GLUE:
+        if getattr(registry, name) is not None:
+            yield _broken(f"would not be used: registry.kind is {registry.kind}", f"registry.{name}", kind)
+    for name in ("aws_endpoint_url", "aws_sts_endpoint_url"):
+        url = getattr(registry, name)
+        if url is not None and not _is_web_address(url):
+            yield _broken(_ADDRESS, f"registry.{name}")
+    for name in ("aws_external_id", "aws_sts_region", "aws_sts_endpoint_url"):
+        if getattr(registry, name) is not None and registry.aws_role_arn is None:
+            yield _broken(f"would not be used: {role} is not set", f"registry.{name}", role)
 
 
 def _is_web_address(text: str) -> bool:
@@ -256,6 +271,7 @@ _RULES: tuple[Callable[[Config], Iterator[Broken]], ...] = (
     kafka_rules.msk_iam,
     kafka_rules.tls,
     _registry_place,
+    _registry_aws,
     _registry_credentials,
     _registry_tls,
     _ways,

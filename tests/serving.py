@@ -27,7 +27,7 @@ from eventbus_gateway.api.server import Server, address_of, listen
 from eventbus_gateway.api.settings import HttpSettings, PublishSettings, ReadSettings, TopicSettings
 from eventbus_gateway.api.table import public_routes
 from eventbus_gateway.api.topics import Topics
-from eventbus_gateway.auth.chain import authenticator
+from eventbus_gateway.auth.chain import TokenVerifier, authenticator
 from eventbus_gateway.auth.key_ring import KeyRing
 from eventbus_gateway.auth.limits import limits
 from eventbus_gateway.auth.policy import policy
@@ -73,6 +73,7 @@ class Served:
         read: bounds of reading.
         auth: who may call.
         keys: the API keys, where they are not those of ``auth``.
+        tokens: makes what judges tokens of identity providers, on its loop; None where they are no way to call.
         clock: time of limits.
         further: makes routes beside those that every gateway has, on its loop.
     """
@@ -89,6 +90,7 @@ class Served:
         read: ReadSettings | None = None,
         auth: AuthSettings = ANYBODY,
         keys: KeyRing | None = None,
+        tokens: Callable[[], TokenVerifier] | None = None,
         clock: Callable[[], float] | None = None,
         further: Callable[["Served"], Sequence[Route]] = lambda _: (),
     ) -> None:
@@ -104,6 +106,7 @@ class Served:
         self._read = read or ReadSettings()
         self._auth = auth
         self._keys = keys
+        self._tokens = tokens
         self.drain = Drain()
         self._further = further
         clocked = {"clock": clock} if clock is not None else {}
@@ -174,9 +177,10 @@ class Served:
         self.read = Read(topics, Outgoings(schemas), self.reader, self._read, self.drain, self.metrics)
         routes = public_routes(publish, self.read, topics, schemas, allowed, self.registry)
         routes += self._further(self)
+        tokens = None if self._tokens is None else self._tokens()
         gateway = Gateway(
             Router(routes),
-            authenticator(self._auth, self._keys),
+            authenticator(self._auth, self._keys, tokens),
             allowed,
             self.metrics,
             self.access,
@@ -189,12 +193,16 @@ class Served:
         listener = listen("127.0.0.1", 0)
         server = Server(adapter, None if self._way == "uvicorn" else edge, listener, drain_seconds=10)
         self._server = server
+        if tokens is not None:
+            await tokens.start()
         edge.start()
         serving = await server.start()
         self._ready.set_result(address_of(listener)[1])
         await serving
         edge.stop()
         await schemas.aclose()
+        if tokens is not None:
+            await tokens.aclose()
 
 
 @contextlib.contextmanager

@@ -15,6 +15,7 @@ import click
 
 from eventbus_gateway import logs
 from eventbus_gateway.auth.key_entries import Refused
+from eventbus_gateway.auth.oidc.settings import is_reserved
 from eventbus_gateway.auth.principal import ANONYMOUS
 from eventbus_gateway.cli_config import CONFIG, load_or_exit
 from eventbus_gateway.config import Config
@@ -211,4 +212,4 @@ async def _issuer(config: Config, seconds: float) -> AsyncIterator[KeyIssuer]:
         closing.push_async_callback(table.close)
         if not await table.start(seconds):
             raise KafkaUnavailable(table.trouble or "The API keys could not be read in time")
-        yield KeyIssuer(table)
+        yield KeyIssuer(table, reserved=lambda principal: is_reserved(principal, config.auth.oidc))

@@ -12,6 +12,7 @@ from tests.kafka.tables import Replica, replica
 
 from eventbus_gateway.auth.key_entries import Refused
 from eventbus_gateway.auth.keys import is_well_formed, new_key
+from eventbus_gateway.auth.oidc.settings import is_reserved
 from eventbus_gateway.auth.principal import Principal
 from eventbus_gateway.auth.settings import AuthSettings
 from eventbus_gateway.errors import GatewayError, KafkaUnavailable, Unauthenticated
@@ -83,6 +84,29 @@ def test_a_key_is_accepted_by_all_replicas_until_it_is_revoked(broker: Broker, t
             await first.until(other.key, None)
 
     asyncio.run(run(topic(cleanup_policy="compact")))
+
+
+def test_no_key_stands_for_a_principal_that_a_token_could_name(
+    broker: Broker, topic: TopicFactory, caplog: pytest.LogCaptureFixture
+) -> None:
+    issuer = {"prefix": "corp", "issuer": "https://login.example", "audiences": ("eventbus",)}
+    auth = AuthSettings.model_validate({"mode": "several", "methods": ("api_keys", "oidc"), "oidc": (issuer,)})
+
+    async def run(name: str) -> None:
+        async with replica(broker.bootstrap, name) as own, replica(broker.bootstrap, name) as following:
+            careful = KeyIssuer(own.table, reserved=lambda principal: is_reserved(principal, auth.oidc))
+            assert isinstance(await careful.create("corp.caller", NO_ROLES, None), Refused)
+            # Nor one that was created before the issuer was configured.
+            older = _issued(await KeyIssuer(own.table).create("corp.caller", NO_ROLES, None))
+            other = _issued(await careful.create("corporate", NO_ROLES, None))
+            keys = StoredKeys(following.table, auth)
+            await following.until(lambda table: len(list(table.items())) == 2)
+            assert keys.ring(other.key) == Principal("corporate")
+            with pytest.raises(Unauthenticated):
+                keys.ring(older.key)
+
+    asyncio.run(run(topic(cleanup_policy="compact")))
+    assert "the stored keys of corp.caller do not count" in caplog.text
 
 
 def test_nothing_of_a_key_but_its_hash_is_ever_stored(broker: Broker, topic: TopicFactory) -> None:

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 
 from eventbus_gateway.auth.chain import Authenticate, TokenVerifier, authenticator
+from eventbus_gateway.auth.oidc.tokens import OidcTokens
 from eventbus_gateway.auth.settings import AuthSettings
 from eventbus_gateway.identity.key_topic import key_table, key_topic
 from eventbus_gateway.identity.stored_keys import StoredKeys
@@ -29,10 +30,10 @@ class Identity:
         kafka: how to reach Kafka.
         sink: stores records.
         keeper: looks after internal topics.
-        tokens: judges tokens of identity providers, None where that is no way to call.
+        tokens: judges tokens of identity providers; None for what the configuration says.
 
     Raises:
-        ValueError: tokens are one of the ways, and nothing can judge them.
+        ValueError: tokens are one of the ways, and nothing can judge them as configured.
     """
 
     def __init__(
@@ -46,6 +47,8 @@ class Identity:
     ) -> None:
         self._subscriptions = subscriptions
         self._keeper = keeper
+        if tokens is None and auth.oidc and "oidc" in auth.ways:
+            tokens = OidcTokens(auth.oidc)
         self._tokens = tokens
         self._table = key_table(auth, subscriptions, kafka, sink) if auth.uses_key_table else None
         self._keys = None if self._table is None else StoredKeys(self._table, auth)
@@ -56,10 +59,12 @@ class Identity:
         """Begin to follow; neither Kafka nor identity providers need to be reachable.
 
         Args:
-            seconds: how long to wait for the keys in Kafka.
+            seconds: how long to wait for the keys of identity providers, and for those in Kafka.
         """
         if self._tokens is not None:
-            await self._tokens.start()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._tokens.start()
         if self._table is None:
             return
         check = self._keeper.ensure if self._subscriptions.create_topics else self._keeper.examine

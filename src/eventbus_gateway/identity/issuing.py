@@ -53,11 +53,18 @@ class KeyIssuer:
     Args:
         table: the table, whose view is complete.
         now: seconds since the epoch.
+        reserved: whether no key may stand for a principal.
     """
 
-    def __init__(self, table: Table, now: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        table: Table,
+        now: Callable[[], float] = time.time,
+        reserved: Callable[[str], bool] = lambda principal: False,
+    ) -> None:
         self._table = table
         self._now = now
+        self._reserved = reserved
 
     def held(self) -> Iterator[Held]:
         """All keys that are stored, expired ones included, by principal and age."""
@@ -77,6 +84,8 @@ class KeyIssuer:
             roles: what whoever presents the key gets.
             lifetime: seconds for which it is accepted, None without end.
         """
+        if self._reserved(principal):
+            return Refused("Names that begin with the prefix of an issuer in auth.oidc are for its tokens.")
         issued = self._issued(roles, lifetime)
 
         def change(keys: Keys) -> Keys | Refused:

@@ -4,6 +4,7 @@ import logging
 
 from eventbus_gateway.auth.key_entries import Keys, from_bytes
 from eventbus_gateway.auth.key_ring import KeyRing
+from eventbus_gateway.auth.oidc.settings import is_reserved
 from eventbus_gateway.auth.settings import AuthSettings
 from eventbus_gateway.kafka.table import Table
 from eventbus_gateway.kafka.view import Change
@@ -24,6 +25,7 @@ class StoredKeys:
 
     def __init__(self, table: Table, settings: AuthSettings) -> None:
         self._table = table
+        self._issuers = settings.oidc
         self._known: dict[str, Keys] = {}
         self.ring = KeyRing(settings.api_keys, self._unread)
         for entry in table.items():
@@ -36,6 +38,9 @@ class StoredKeys:
         if entry is not None and after is None:
             # Without its keys rather than with those from before: the change may have ended one of them.
             _logger.error("the stored keys of %s are not understood: is a newer version running?", principal)
+        if after and is_reserved(principal, self._issuers):
+            _logger.error("the stored keys of %s do not count: only a token can name that principal", principal)
+            after = None
         before = self._known.pop(principal, ())
         if after:
             self._known[principal] = after

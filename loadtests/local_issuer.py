@@ -19,12 +19,13 @@ JWKS = "/keys"
 
 
 class Canned(NamedTuple):
-    """An answer; ``cut`` bytes of the body are announced but never sent."""
+    """An answer; ``cut`` bytes of the body are announced but never sent, and ``drip`` seconds pass between bytes."""
 
     status: int = 200
     body: bytes = b"{}"
     headers: Mapping[str, str] = {}
     cut: int = 0
+    drip: float = 0.0
 
 
 def rsa_key(bits: int = 2_048) -> RSAKey:
@@ -64,6 +65,7 @@ class LocalIssuer:
         self._tls = tls
         self._gate = threading.Event()
         self._gate.set()
+        self.ended = threading.Event()
         self._changed = threading.Condition()
         self._seen: list[str] = []
         self._port = 0
@@ -76,6 +78,7 @@ class LocalIssuer:
 
     def __exit__(self, *_: object) -> None:
         self._gate.set()
+        self.ended.set()
         self.down()
 
     @property
@@ -182,7 +185,13 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.send_header("content-length", str(len(reply.body)))
         self.end_headers()
-        self.wfile.write(reply.body[: len(reply.body) - reply.cut])
+        body = reply.body[: len(reply.body) - reply.cut]
+        if not reply.drip:
+            self.wfile.write(body)
+        for byte in body if reply.drip else b"":
+            self.wfile.write(bytes([byte]))
+            if self.owner.ended.wait(reply.drip):
+                break
         if reply.cut:
             self.close_connection = True
 

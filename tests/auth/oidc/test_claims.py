@@ -214,6 +214,22 @@ def test_a_remembered_token_ends_when_it_expires(world: World) -> None:
     asyncio.run(run())
 
 
+def test_the_token_unused_for_longest_is_forgotten_first(world: World) -> None:
+    in_use, second, third = [world.issuer.token("rsa", jti=str(number)) for number in range(3)]
+
+    async def run() -> None:
+        async with world.tokens(max_tokens=2) as tokens:
+            for token in (in_use, second, in_use, third):
+                assert tokens(token) == CALLER
+            # Who looks at its claims again finds that it begins later.
+            world.clocks.epoch -= 1_000
+            assert tokens(in_use) == tokens(third) == CALLER
+            with pytest.raises(Unauthenticated):
+                tokens(second)
+
+    asyncio.run(run())
+
+
 def test_only_so_many_tokens_are_remembered(world: World) -> None:
     several = [world.issuer.token("rsa", jti=str(number)) for number in range(5)]
 

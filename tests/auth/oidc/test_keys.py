@@ -250,13 +250,14 @@ def test_a_refresh_that_changes_nothing_keeps_what_is_remembered(world: World) -
 def test_only_so_many_requests_wait_for_keys(world: World) -> None:
     async def run() -> None:
         async with world.tokens(max_waiting=3) as tokens:
-            world.clocks.advance(10)
             token = rename(world, "unknown")[0]
-            with world.issuer.hold():
-                waiting = [asyncio.create_task(error_of(tokens, token)) for _ in range(3)]
-                await asyncio.to_thread(world.issuer.wait_for_requests, 3)
-                assert isinstance(await error_of(tokens, token), Overloaded)
-            assert all(isinstance(error, Unauthenticated) for error in await asyncio.gather(*waiting))
+            for requests in (3, 5):
+                world.clocks.advance(10)
+                with world.issuer.hold():
+                    waiting = [asyncio.create_task(error_of(tokens, token)) for _ in range(3)]
+                    await asyncio.to_thread(world.issuer.wait_for_requests, requests)
+                    assert isinstance(await error_of(tokens, token), Overloaded)
+                assert all(isinstance(error, Unauthenticated) for error in await asyncio.gather(*waiting))
 
     asyncio.run(run())
 

@@ -112,6 +112,11 @@ def test_an_answer_that_takes_too_long_is_not_waited_for(world: World) -> None:
         assert failure(world.issuer, timeout_seconds=0.05) == "no answer within 0.05 s"
 
 
+def test_an_answer_that_comes_byte_by_byte_is_not_waited_for_either(world: World) -> None:
+    world.issuer.answer = lambda path: Canned(body=b" " * 10_000, drip=0.02)
+    assert failure(world.issuer, timeout_seconds=0.2) == "no answer within 0.2 s"
+
+
 def test_an_answer_that_ends_early_is_none(world: World) -> None:
     world.issuer.answer = lambda path: Canned(body=b"{}" * 100, cut=50)
     assert failure(world.issuer) == "the connection broke"

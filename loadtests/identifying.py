@@ -27,7 +27,7 @@ NAMES = ("publish-key",)
 
 _SINGLE = BENCHMARKS[0]
 _PRINCIPALS = 50
-_WARM_UP_SECONDS = 0.3
+_WARM_UP_SECONDS = 0.5
 _DECISIONS = 50_000
 
 
@@ -76,8 +76,6 @@ class Identifying:
 
     def _in_turns(self, plain: Served, guarded: Served, header: str) -> Iterator[Interval]:
         floor, measured = ("floor", plain, ""), ("gateway", guarded, header)
-        for what, served, headers in (floor, measured):
-            self._interval(what, served, headers)  # the first one of each warms it up
         # Short and mirrored: the difference is small, and a machine that gets slower meanwhile does so for both.
         for turn in (floor, measured, measured, floor) * 2:
             yield shown(self._interval(*turn))

@@ -8,6 +8,7 @@ import pytest
 from tests.api.guarded import AUTH as GUARDED
 from tests.api.guarded import CLINIC, bearer
 from tests.api.publishing import JSON, TOPICS, attribute, kafka, problem, publish, registry
+from tests.api.wire import calling, post
 from tests.serving import Served, Way
 
 from eventbus_gateway.auth.settings import AuthSettings
@@ -60,13 +61,20 @@ def _certified(gateway: Served, *values: str, topic: str = "notes", **headers: A
 
 
 def test_the_word_of_a_trusted_proxy_says_who_calls(near: Served) -> None:
-    for _ in range(3):  # from the second time on the head is a remembered one
+    for _ in range(3):
         assert _certified(near, LABS).status_code == 201
     for record in near.kafka.records("notes"):
         assert attribute(record, "ce_source") == "/principals/labs"
     assert len(near.kafka.records("notes")) == 3
     problem(_certified(near, LABS, topic="keyed"), 403, "forbidden")
     assert publish(near, "notes", {}, **bearer(CLINIC)).status_code == 201
+
+
+def test_a_head_that_came_before_is_judged_by_the_connection_that_brings_it_again(near: Served, far: Served) -> None:
+    block = post(b"{}", b"X-Forwarded-Client-Cert: " + LABS.encode(), target=b"/v1/topics/notes/events")
+    for gateway, status in ((near, 201), (far, 401)):
+        with calling(gateway) as caller:
+            assert [caller.ask(block).status for _ in range(3)] == [status] * 3
 
 
 def test_the_header_of_anybody_else_is_refused_even_beside_a_good_key(far: Served) -> None:

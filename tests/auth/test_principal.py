@@ -144,6 +144,16 @@ def test_only_ways_that_are_configured_are_taken() -> None:
         authenticator(AuthSettings(mode="several", methods=("oidc",)))
 
 
+def test_a_key_beyond_the_bound_is_not_looked_at_whoever_has_configured_it() -> None:
+    for length, is_accepted in ((256, True), (257, False)):
+        ring = KeyRing([_setting("a", b"k" * length)])
+        if is_accepted:
+            assert ring(b"k" * length) == Principal("a")
+        else:
+            with pytest.raises(Unauthenticated):
+                ring(b"k" * length)
+
+
 # Keys and tokens beside each other
 
 

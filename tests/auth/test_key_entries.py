@@ -92,6 +92,10 @@ def test_an_entry_is_read_back_as_it_was_written(keys: list[StoredKey]) -> None:
     assert from_bytes("b", to_bytes("a", keys)) is None
 
 
+def test_no_entry_gives_a_key_to_those_who_need_none() -> None:
+    assert from_bytes("anonymous", to_bytes("anonymous", [_key(1)])) is None
+
+
 @given(st.floats(0, 2_000), st.lists(KEYS, max_size=3), KEYS, st.floats(0, 1_000))
 def test_no_decision_makes_a_third_live_key(now: float, keys: list[StoredKey], new: StoredKey, grace: float) -> None:
     for changed in (with_another(keys, new, now), rotated(keys, new, now, grace)):

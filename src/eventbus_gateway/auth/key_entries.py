@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from eventbus_gateway.auth.principal import ANONYMOUS
+
 MAX_LIVE_KEYS = 2
 """One that is in use, and one that takes its place."""
 
@@ -114,8 +116,11 @@ def to_bytes(principal: str, keys: Sequence[StoredKey]) -> bytes:
 def from_bytes(principal: str, value: bytes) -> Keys | None:
     """The keys in a principal's entry, None where this version does not understand all of it.
 
-    Half an entry would be worse than none: what it leaves out may be what ends a key.
+    Half an entry would be worse than none: what it leaves out may be what ends a key. And no key stands for those who
+    need none.
     """
+    if principal == ANONYMOUS.name:
+        return None
     try:
         entry = orjson.loads(value)
     except orjson.JSONDecodeError:

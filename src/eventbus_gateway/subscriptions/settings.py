@@ -11,7 +11,7 @@ class SubscriptionSettings(Section):
     enabled: bool = False
     """Serve subscriptions. All replicas need the same internal topics and the same peer secret."""
     internal_topic_prefix: str = Field("_eventbus", pattern=r"^_[A-Za-z0-9._-]{0,63}$")
-    """Name of the internal topics before ``.subscriptions``, ``.owners`` and ``.slots``."""
+    """Name of the internal topics before ``.subscriptions``, ``.owners``, ``.slots`` and ``.keys``."""
     group_prefix: str = Field("eventbus", pattern=r"^[A-Za-z0-9._-]{1,64}$")
     """Name of all consumer groups before the first dot."""
     replication_factor: int | None = Field(None, ge=1, le=32)

@@ -118,6 +118,9 @@ def test_one_token_serves_all_clients_until_half_of_its_life_is_over() -> None:
     clock.now += 1
     assert tokens("")[1] == clock.now + TOKEN_SECONDS == tokens.expires_at()
     assert purse.lent == 2
+    # A clock that was set back: the token's time would be in the future.
+    clock.now -= 3_600
+    assert tokens("")[1] == clock.now + TOKEN_SECONDS
 
 
 def test_clients_that_ask_together_are_answered_by_one_look_at_the_credentials() -> None:
@@ -232,8 +235,14 @@ def test_a_client_that_nobody_polls_asks_for_further_tokens() -> None:
         again.release()
         return "token", time.time() + 1.5
 
-    config: dict[str, Any] = {"bootstrap.servers": "127.0.0.1:1", "error_cb": lambda error: None, "log_level": 0}
-    config |= {"security.protocol": "SASL_SSL", "sasl.mechanisms": "OAUTHBEARER", "oauth_cb": token}
+    config: dict[str, Any] = {
+        "bootstrap.servers": "127.0.0.1:1",
+        "security.protocol": "SASL_SSL",
+        "sasl.mechanisms": "OAUTHBEARER",
+        "oauth_cb": token,
+        "error_cb": lambda error: None,
+        "log_level": 0,
+    }
     client = AdminClient(config)
     assert all(again.acquire(timeout=PATIENCE) for _ in range(3))
     assert repr(client)

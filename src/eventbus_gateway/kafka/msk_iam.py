@@ -65,7 +65,7 @@ class Token(NamedTuple):
 
     def is_young(self, now: float) -> bool:
         """Whether it is good enough for one more client: at least half of its life is left."""
-        return now - self.signed < (self.expires - self.signed) / 2
+        return 0 <= now - self.signed < (self.expires - self.signed) / 2
 
 
 def lifetime(credentials_seconds: int | None) -> float:

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from pydantic import SecretStr
+from tests.leaks import marked
 
 from eventbus_gateway.api.admission import Admission
 from eventbus_gateway.api.asgi import AsgiAdapter
@@ -31,7 +32,7 @@ from eventbus_gateway.subscriptions.settings import SubscriptionSettings
 from eventbus_gateway.subscriptions.tokens import Reference
 from eventbus_gateway.telemetry import Metrics
 
-SECRET = SecretStr("a secret of replicas that only tests use")
+SECRET = SecretStr(marked("a secret of replicas that only tests use", "the peer secret"))
 OTHER_SECRET = SecretStr("a secret of replicas that nobody else has")
 PATIENCE = 30.0
 """Seconds that a test waits for what must happen."""

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import httpx2
 import uvloop
+from tests.leaks import heard, heard_answer
 
 from eventbus_gateway.api.admission import admission, bounds
 from eventbus_gateway.api.asgi import AsgiAdapter
@@ -57,6 +58,7 @@ class Lines:
         self.lines: list[bytes] = []
 
     def write(self, line: bytes) -> None:
+        heard("the access log", line)
         self.lines.append(line)
 
 
@@ -122,13 +124,15 @@ class Served:
         self._thread.start()
         self.port = self._ready.result(timeout=10)
         self.url = f"http://127.0.0.1:{self.port}"
-        self.client = httpx2.Client(base_url=self.url, timeout=10, trust_env=False)
+        hooks = {"response": [heard_answer]}
+        self.client = httpx2.Client(base_url=self.url, timeout=10, trust_env=False, event_hooks=hooks)
 
     def close(self) -> None:
         """Stop as the process would at SIGTERM, and wait for it."""
         self.client.close()
         self.stop()
         self._thread.join(timeout=20)
+        heard("the metrics", self.metrics.exposition())
         assert not self._thread.is_alive()
 
     def stop(self) -> None:

@@ -33,6 +33,7 @@ def configure(level: str = "INFO") -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines())
     logging.basicConfig(level=level, handlers=[handler], force=True)
-    # One line per outbound request is noise, and its URL can carry what belongs into no log.
-    for chatty in ("httpx2", "httpcore2"):
+    # One line per outbound request is noise, and its URL can carry what belongs into no log. AWS's library tells
+    # whole answers, with the credentials of an assumed role in them.
+    for chatty in ("httpx2", "httpcore2", "botocore", "urllib3"):
         logging.getLogger(chatty).setLevel(logging.WARNING)

@@ -5,14 +5,12 @@ import secrets
 from pathlib import Path
 
 from tests.api.publishing import TOPICS, kafka, registry
+from tests.leaks import marked
 from tests.serving import Served, Way
 
 from eventbus_gateway.auth.settings import ApiKeySettings, AuthSettings, GrantSettings
 
-CLINIC = secrets.token_hex(16)
-CLINIC_NEXT = secrets.token_hex(16)
-ARCHIVE = secrets.token_hex(16)
-NOBODY = secrets.token_hex(16)
+CLINIC, CLINIC_NEXT, ARCHIVE, NOBODY = (marked(secrets.token_hex(16), "an API key") for _ in range(4))
 
 AUTH = AuthSettings(
     api_keys=tuple(

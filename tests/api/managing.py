@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import orjson
+from tests.leaks import heard
 from tests.serving import Lines
 from tests.subscriptions.living import Living, living
 from tests.subscriptions.serving import NoCodecs
@@ -140,7 +141,10 @@ class Office:
         sent |= {name.replace("_", "-").encode(): value.encode() for name, value in headers.items()}
         whole = path if path.startswith("/v1/") else PATH + path
         request = Request(method, whole, query.encode(), sent, content, f"r{next(self._ids)}")
-        return Said(*await self._gateway.handle(request))
+        said = Said(*await self._gateway.handle(request))
+        if said.status >= 400:
+            heard(f"the answer {said.status}", said.body)
+        return said
 
     async def put(self, name: str, *topics: str, by: str = "clinic", **fields: Any) -> Said:
         """Create or replace a subscription, which must work."""

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+from tests.leaks import marked
 from tests.serving import EXAMPLES, Served, Way
 
 from eventbus_gateway.api.settings import TopicSettings
@@ -14,6 +15,8 @@ from eventbus_gateway.kafka.records import Record
 from eventbus_gateway.schemas.folder import FolderRegistry
 
 APPOINTMENT: dict[str, Any] = json.loads((EXAMPLES / "appointments.json").read_text())
+marked(APPOINTMENT["appointmentId"], "the key of a published event")
+marked(APPOINTMENT["clinic"]["name"], "the data of a published event")
 WAYS: tuple[Way, ...] = ("protocol", "asgi", "uvicorn")
 
 JSON = "application/json"

@@ -5,6 +5,7 @@ import time
 
 import pytest
 from tests.api.wire import TARGET, TOPIC, both_ways, calling, chunked, edge, get, head, logged, post
+from tests.leaks import marked
 from tests.serving import Way
 
 from eventbus_gateway.api.settings import PublishSettings
@@ -24,7 +25,7 @@ FIELDS = {
     "bytes_in",
     "bytes_out",
 }
-SECRET = b"s3cr3t-4711"
+SECRET = marked("s3cr3t-4711", "what a caller keeps to itself").encode()
 KEY = "ebg_" + SECRET.decode()
 
 

@@ -19,11 +19,12 @@ from tests.api.publishing import (
     problem,
     publish,
 )
+from tests.leaks import marked
 from tests.serving import Served
 
 from eventbus_gateway.kafka.records import Record
 
-MARK = "zq7secretzq7"
+MARK = marked("zq7secretzq7", "what a caller has sent")
 CE_NAMES = [
     "source",
     "type",

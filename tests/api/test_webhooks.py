@@ -8,6 +8,7 @@ import pytest
 from tests.api.managing import Office, office
 from tests.broker import Broker
 from tests.conftest import TopicFactory
+from tests.leaks import marked
 from tests.subscriptions.living import run
 
 from eventbus_gateway.api.http import Request
@@ -24,7 +25,7 @@ from eventbus_gateway.webhooks.sealing import Sealer
 
 KEY, OTHER_KEY = bytes(range(32)), bytes(range(1, 33))
 URL = "https://team.example/hook"
-TOKEN = "t0ken-0f-the-ward"
+TOKEN = marked("t0ken-0f-the-ward", "the bearer token of a webhook")
 WEBHOOK = {"type": "webhook", "url": URL, "auth": {"type": "bearer", "token": TOKEN}}
 
 Scenario = Callable[[Office], Awaitable[None]]
@@ -58,7 +59,7 @@ def test_a_signing_secret_is_told_when_it_is_made_and_never_again(play: Play, na
     async def scenario(own: Office) -> None:
         created = await own.call("PUT", "/board", {"topics": [name], "delivery": WEBHOOK})
         assert created.status == 201
-        secret = created.document["signingSecret"]
+        secret = marked(created.document["signingSecret"], "the signing secret of a webhook")
         assert secret.startswith("whsec_")
         assert secrets(own.subscription("board")) == [secret]
         assert dict(created.headers)[b"cache-control"] == b"no-store"

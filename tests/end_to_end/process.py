@@ -20,6 +20,7 @@ import httpx2
 from prometheus_client.parser import text_string_to_metric_families
 from tests.broker import free_port
 from tests.broker.watchdog import watchdog
+from tests.leaks import heard, heard_answer
 
 ROOT = Path(__file__).resolve().parents[2]
 CLI = (sys.executable, "-m", "eventbus_gateway.cli")
@@ -145,10 +146,16 @@ class Child:
         fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / _TICKS
 
+    def tell(self) -> None:
+        """Have what it has written searched for leaks; what its user is to see is not."""
+        with contextlib.suppress(FileNotFoundError):
+            heard("standard error of a process", self._err.read_bytes())
+
     def close(self) -> None:
         """Kill it and remove its files; safe to call again."""
         if self.running:
             self.kill()
+        self.tell()
         watchdog().forget(self.pid)
         shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -182,7 +189,8 @@ class GatewayProcess(Child):
             file.write(toml(config))
         self._config = Path(file.name)
         super().__init__([*CLI, "serve", "--config", file.name, *arguments], environ)
-        self.client = httpx2.Client(base_url=self.url, timeout=PATIENCE, trust_env=False)
+        hooks = {"response": [heard_answer]}
+        self.client = httpx2.Client(base_url=self.url, timeout=PATIENCE, trust_env=False, event_hooks=hooks)
         if wait:
             try:
                 self.wait_ready()
@@ -215,6 +223,7 @@ class GatewayProcess(Child):
         """The text of ``/metrics``."""
         status, body = self._internal("/metrics")
         assert status == 200
+        heard("the metrics of a gateway", body)
         return body.decode()
 
     def publish(
@@ -223,6 +232,11 @@ class GatewayProcess(Child):
         """Publish one body; names of headers have ``_`` for ``-``."""
         given = {"content-type": media, **{name.replace("_", "-"): value for name, value in headers.items()}}
         return self.client.post(f"/v1/topics/{topic}/events", content=content, headers=given)
+
+    def tell(self) -> None:
+        super().tell()
+        with contextlib.suppress(FileNotFoundError):
+            heard("standard output of a gateway", self._out.read_bytes())
 
     def close(self) -> None:
         self.client.close()

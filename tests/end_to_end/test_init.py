@@ -7,8 +7,9 @@ import pytest
 from confluent_kafka.admin import AdminClient
 from tests.broker import Broker, free_port
 from tests.end_to_end.process import run, toml
+from tests.leaks import marked
 
-SECRET = "a secret of replicas that only tests use"
+SECRET = marked("a secret of replicas that only tests use", "the peer secret")
 
 
 def configured(folder: Path, bootstrap: str, **subscriptions: Any) -> str:

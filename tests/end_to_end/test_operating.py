@@ -11,12 +11,13 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.broker import Broker
 from tests.conftest import TopicFactory
 from tests.end_to_end.process import GatewayProcess
+from tests.leaks import marked
 from tests.schemas.registry_server import RegistryServer
 
 pytestmark = pytest.mark.broker
 
-KEY = "ebk_live_kq7Zs3cretKeyOfScheduling"
-READER_KEY = "ebk_live_kq7Zs3cretKeyOfReading"
+KEY = marked("ebk_live_kq7Zs3cretKeyOfScheduling", "an API key")
+READER_KEY = marked("ebk_live_kq7Zs3cretKeyOfReading", "an API key")
 MARK = "zq7payloadzq7"
 SCHEMA = (
     '{"type": "record", "name": "Visit", "fields": [{"name": "id", "type": "string"}, {"name": "n", "type": "int"}]}'

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from tests.broker import Broker, free_port
 from tests.end_to_end.process import GatewayProcess, run, toml
+from tests.leaks import marked
 
 AT_ONCE = 2.0
 
@@ -77,7 +78,7 @@ def test_a_process_is_ready_soon_without_kafka_and_without_a_registry() -> None:
 
 BROKEN = {
     "http": {"port": 99_999, "prot": 1},
-    "kafka": {"bootstrap_servers": "", "sasl_password": "a-password-of-mine"},
+    "kafka": {"bootstrap_servers": "", "sasl_password": marked("a-password-of-mine", "the SASL password")},
     "auth": {"api_keys": [{"principal": "scheduling", "sha256": "not-a-hash-of-mine"}]},
     "topics": {"visits": {"key": "no-pointer"}},
 }

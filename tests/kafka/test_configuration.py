@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 from tests.kafka.support import producing
+from tests.leaks import marked
 
 from eventbus_gateway.kafka.configuration import client_config, producer_config, second_try_config
 from eventbus_gateway.kafka.log_limit import AtMost
@@ -48,7 +49,7 @@ def test_credentials_reach_librdkafka_and_no_log(caplog: pytest.LogCaptureFixtur
         "security_protocol": "SASL_PLAINTEXT",
         "sasl_mechanism": "SCRAM-SHA-512",
         "sasl_username": "gateway",
-        "sasl_password": SecretStr("do-not-log-me"),
+        "sasl_password": SecretStr(marked("do-not-log-me", "the SASL password")),
     }
     config = client_config(KafkaSettings.model_validate(settings))
     assert config["sasl.password"] == "do-not-log-me"

@@ -12,6 +12,7 @@ from typing import TypeVar
 import orjson
 import pytest
 from pydantic import SecretStr
+from tests.leaks import marked
 from tests.schemas.registry_server import PATIENCE_SECONDS, Canned, RegistryServer, Seen
 
 from eventbus_gateway.errors import RegistryUnavailable, SchemaMissing
@@ -21,7 +22,7 @@ from eventbus_gateway.schemas.settings import RegistrySettings
 
 T = TypeVar("T")
 
-SECRET = "a-secret-of-the-tests"
+SECRET = marked("a-secret-of-the-tests", "the credentials of a registry")
 ORDER = '{"type": "record", "name": "Order", "fields": []}'
 GOOD = {"subject": "orders-value", "version": 1, "id": 7, "schema": ORDER}
 

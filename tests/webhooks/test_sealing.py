@@ -7,11 +7,14 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import SecretStr, ValidationError
+from tests.leaks import marked
 
 from eventbus_gateway.webhooks.sealing import InvalidKeys, Opened, SealBroken, Sealer, parse_keys
 from eventbus_gateway.webhooks.settings import WebhookSettings
 
 OLD, NEW, FOREIGN = bytes(range(32)), bytes(range(32, 64)), bytes(range(64, 96))
+for _key in (OLD, NEW, FOREIGN):
+    marked(base64.b64encode(_key).decode(), "a key that seals secrets")
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 PLACE = ("01a1", "signing")
 SEALER = Sealer([OLD])

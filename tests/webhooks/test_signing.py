@@ -10,12 +10,13 @@ import pytest
 import standardwebhooks
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.leaks import marked
 
 from eventbus_gateway.subscriptions.signing_secrets import fresh
 from eventbus_gateway.webhooks.signing import InvalidSecret, Secret, Signer, Verdict, Verifier
 
 # The example that the specification's own implementations test with.
-TEXT = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+TEXT = "whsec_" + marked("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "the signing secret of a webhook")
 ID = "msg_p5jXN8AQM9LWM0D4loKWxJek"
 TIMESTAMP = 1_614_265_330
 BODY = b'{"test": 2432232314}'

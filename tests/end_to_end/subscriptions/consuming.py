@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from tests.end_to_end.process import PATIENCE, GatewayProcess
 from tests.end_to_end.wire import Answer, Unanswered, Wire
+from tests.leaks import heard
 
 Document = dict[str, Any]
 
@@ -69,6 +70,8 @@ class Caller:
                 self._silent[self.asked[-1]] = time.monotonic() + _AVOIDED
             raise Unanswered from error
         self.statuses.append(answer.status)
+        if answer.status >= 400:
+            heard(f"the answer {answer.status}", answer.body)
         return answer
 
     async def ok(self, method: str, path: str, document: Any = None, **headers: str) -> Any:

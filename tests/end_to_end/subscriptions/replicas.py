@@ -12,6 +12,7 @@ from confluent_kafka import Consumer, TopicPartition
 from tests.broker import Broker
 from tests.end_to_end.process import PATIENCE, GatewayProcess
 from tests.kafka.support import read_log
+from tests.leaks import marked
 
 from eventbus_gateway.kafka.consumed import Consumed, Headers
 from eventbus_gateway.kafka.entries import decode as entry_of
@@ -38,7 +39,9 @@ _AUTH = {
         {"principal": "billing", "actions": ["publish", "read"], "topics": ["billing*"]},
     ],
 }
-_PEER_SECRET = "tests-prove-to-each-other-that-they-belong-together"
+_PEER_SECRET = marked("tests-prove-to-each-other-that-they-belong-together", "the peer secret")
+for _key in KEYS.values():
+    marked(_key, "an API key")
 
 
 class Done(NamedTuple):

@@ -10,6 +10,7 @@ from typing import Any
 from tests.end_to_end.process import PATIENCE, GatewayProcess
 from tests.end_to_end.subscriptions.consuming import Books, Caller, Consumer, pause
 from tests.end_to_end.subscriptions.replicas import KEYS, Replicas
+from tests.leaks import marked
 
 from eventbus_gateway.subscriptions.names import shard_of
 
@@ -18,6 +19,8 @@ _FEW = 50
 _AHEAD = 600
 _KEYS = 300
 _numbers = count()
+
+DATA = marked("what the event is about", "the data of a published event")
 
 
 class Subscribed:
@@ -189,4 +192,9 @@ async def publishing(one: Subscribed, work: Reading, *members: GatewayProcess) -
 
 
 def _event(name: str, number: int, keys: int) -> dict[str, Any]:
-    return {"specversion": "1.0", "id": name, "partitionkey": f"k{number % keys}", "data": {"n": number}}
+    return {
+        "specversion": "1.0",
+        "id": name,
+        "partitionkey": f"k{number % keys}",
+        "data": {"n": number, "note": DATA},
+    }

@@ -14,9 +14,10 @@ from tests.end_to_end.subscriptions.replicas import Done, Replicas
 from tests.end_to_end.subscriptions.subscribing import Subscribed, subscribed
 from tests.end_to_end.webhooks.manners import Place
 from tests.end_to_end.webhooks.receivers import HOST, Hook
+from tests.leaks import marked
 
 WEBHOOKS: Mapping[str, Any] = {
-    "secret_keys": b64encode(Random("of these tests").randbytes(32)).decode(),
+    "secret_keys": marked(b64encode(Random("of these tests").randbytes(32)).decode(), "the key that seals secrets"),
     "allow_http": True,
     "allowed_ports": ["1-65535"],
     "allowed_networks": [f"{HOST}/32"],

@@ -15,12 +15,13 @@ from tests.end_to_end.webhooks.manners import Arrival, Manner, Reply, always
 from tests.end_to_end.webhooks.pushing import SOON, caught_up, check_complete, places_of, pushed, to
 from tests.end_to_end.webhooks.receivers import Hook, Receiver
 from tests.kafka.support import LoggedRecord, read_log
+from tests.leaks import marked
 
 pytestmark = pytest.mark.broker
 
 A_SECOND = 1.0
 REFUSING = always(Reply(422))
-TOKEN = "of-no-use-outside-of-this-test-4711"
+TOKEN = marked("of-no-use-outside-of-this-test-4711", "the bearer token of a webhook")
 
 
 async def beside(one: Subscribed, hook: Hook, name: str) -> str:

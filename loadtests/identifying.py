@@ -1,5 +1,6 @@
 """What it costs to know who calls: the same gateway with credentials and without, under the same load."""
 
+import asyncio
 import contextlib
 import hashlib
 import json
@@ -14,16 +15,20 @@ from tests.broker import Broker, free_port
 
 from eventbus_gateway.auth.chain import authenticator
 from eventbus_gateway.auth.keys import new_key
+from eventbus_gateway.auth.oidc.tokens import OidcTokens
 from eventbus_gateway.auth.policy import Action, policy
 from eventbus_gateway.auth.principal import Principal
 from eventbus_gateway.auth.settings import AuthSettings
+from loadtests.bearers import token
 from loadtests.events import TOPIC
 from loadtests.load import histogram, rss_mib
+from loadtests.local_issuer import LocalIssuer, rsa_key
 from loadtests.measuring import ANYBODY, BENCHMARKS, Failed, gateway_config, loaded, shown, written
 from loadtests.processes import Served, gateway
 from loadtests.results import Interval, Result, result
 
-NAMES = ("publish-key",)
+KEY, TOKEN = "publish-key", "publish-token"
+NAMES = (KEY, TOKEN)
 
 _SINGLE = BENCHMARKS[0]
 _PRINCIPALS = 50
@@ -54,12 +59,23 @@ class Identifying:
         Raises:
             Failed: an event was refused, or Kafka holds another number of records than were answered.
         """
-        key = new_key().decode()
-        auth = keys_for(key)
-        click.echo(f"  credential and policy alone: {decision_us(auth, key):.2f} µs CPU")
+        with contextlib.ExitStack() as running:
+            if name == KEY:
+                credential = new_key().decode()
+                auth = keys_for(credential)
+            else:
+                issuer = running.enter_context(LocalIssuer())
+                issuer.keys["rsa"] = rsa_key()
+                credential = token(issuer, "rsa", "RS256", 0).decode()
+                auth = tokens_of(issuer)
+            return self._beside(name, auth, credential)
+
+    def _beside(self, name: str, auth: str, credential: str) -> Result:
+        click.echo(f"  credential and policy alone: {decision_us(auth, credential):.2f} µs CPU")
+        self._answered = 0
         before = written(self._broker.bootstrap)
-        with self._gateway("open", ANYBODY) as plain, self._gateway("keys", auth) as guarded:
-            intervals = list(self._in_turns(plain, guarded, f"authorization: Bearer {key}\r\n"))
+        with self._gateway("open", ANYBODY) as plain, self._gateway(name, auth) as guarded:
+            intervals = list(self._in_turns(plain, guarded, f"authorization: Bearer {credential}\r\n"))
             memory = rss_mib(guarded.pid)
         stored = written(self._broker.bootstrap) - before
         if stored != self._answered:
@@ -98,18 +114,45 @@ def keys_for(key: str) -> str:
     return "\n".join(tables)
 
 
-def decision_us(auth: str, key: str) -> float:
+def tokens_of(issuer: LocalIssuer) -> str:
+    """Who may call: the bearer of a token of an issuer."""
+    return f"""
+[auth]
+mode = "several"
+methods = ["oidc"]
+[[auth.oidc]]
+prefix = "local"
+issuer = "{issuer.url}"
+audiences = ["eventbus"]
+allow_http = true
+[[auth.grants]]
+principal = "local.caller"
+actions = ["publish"]
+topics = ["{TOPIC}"]
+"""
+
+
+def decision_us(auth: str, credential: str) -> float:
     """What it takes to know who calls and whether that one may publish, without anything around it.
 
     The difference of two gateways is that small that a busy machine hides it.
     """
     settings = AuthSettings.model_validate_json(json.dumps(tomllib.loads(auth)["auth"]))
-    authenticate, allowed = authenticator(settings), policy(settings)
-    headers = {b"host": b"gateway.example", b"authorization": f"Bearer {key}".encode()}
+    return asyncio.run(_decision_us(settings, credential))
+
+
+async def _decision_us(settings: AuthSettings, credential: str) -> float:
+    tokens = OidcTokens(settings.oidc)
+    authenticate, allowed = authenticator(settings, tokens=tokens), policy(settings)
+    headers = {b"host": b"gateway.example", b"authorization": f"Bearer {credential}".encode()}
 
     def decide() -> None:
         principal = authenticate(headers, "127.0.0.1")
         assert isinstance(principal, Principal)
         allowed.require(principal, Action.PUBLISH, TOPIC)
 
-    return min(timeit.repeat(decide, timer=time.process_time, number=_DECISIONS, repeat=5)) / _DECISIONS * 1e6
+    try:
+        await tokens.start()
+        return min(timeit.repeat(decide, timer=time.process_time, number=_DECISIONS, repeat=5)) / _DECISIONS * 1e6
+    finally:
+        await tokens.aclose()

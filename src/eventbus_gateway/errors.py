@@ -53,6 +53,7 @@
     │   │   └── NotOwner             between replicas: it is another one
     │   ├── RecordRefused            the broker refused this record
     │   ├── NotAttempted             held back because of another event of the same request
+    │   ├── IssuerUnavailable        the keys to judge a token with cannot be had now
     │   ├── RegistryUnavailable
     │   ├── SchemaMissing            nothing is registered under the subject
     │   └── SchemaUnusable           registered, but it cannot be compiled
@@ -231,11 +232,6 @@ class InvalidFilter(EventError):
     code = "invalid_filter"
     title = "The filter is not an event pattern"
 
-    @property
-    def pointer(self) -> str:
-        """Where the first fault is."""
-        return self.faults[0].pointer
-
 
 class IdempotencyKeyReused(RequestError):
     code = "idempotency_key_reused"
@@ -365,6 +361,11 @@ class RecordRefused(Unavailable):
 class NotAttempted(Unavailable):
     code = "not_attempted"
     title = "The event was held back because of another event of the request"
+
+
+class IssuerUnavailable(Unavailable):
+    code = "issuer_unavailable"
+    title = "The keys of the token's issuer cannot be had now"
 
 
 class RegistryUnavailable(Unavailable):

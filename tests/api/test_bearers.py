@@ -86,7 +86,7 @@ def test_a_request_waits_until_the_key_of_its_token_was_fetched(
     with serving(issuer, way, tmp_path_factory) as gateway:
         token = issuer.token("first", sub="labs").decode()
         away = publish(gateway, "notes", {}, **bearer(token))
-        assert away.status_code == 503
+        problem(away, 503, "issuer_unavailable")
         assert int(away.headers["retry-after"]) >= 1
         # Another credential does not wait for it.
         assert publish(gateway, "notes", {}, **bearer(CLINIC)).status_code == 201

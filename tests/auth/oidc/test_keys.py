@@ -22,7 +22,7 @@ from eventbus_gateway.auth.oidc.keys import Missing, missing
 from eventbus_gateway.auth.oidc.refusals import Refusal
 from eventbus_gateway.auth.oidc.tokens import OidcTokens
 from eventbus_gateway.auth.principal import Principal
-from eventbus_gateway.errors import GatewayError, Overloaded, ShuttingDown, Unauthenticated, Unavailable
+from eventbus_gateway.errors import GatewayError, IssuerUnavailable, Overloaded, ShuttingDown, Unauthenticated
 
 
 async def error_of(tokens: OidcTokens, token: bytes) -> GatewayError:
@@ -63,7 +63,7 @@ def test_an_issuer_that_is_down_at_start_holds_up_nothing_and_its_tokens_wait(wo
         async with world.tokens() as tokens:
             world.clocks.advance(4)
             error = await error_of(tokens, token)
-            assert isinstance(error, Unavailable)
+            assert isinstance(error, IssuerUnavailable)
             assert error.retryable
             assert error.retry_after == 6
             world.issuer.up()
@@ -141,7 +141,7 @@ def test_made_up_keys_are_no_flood_of_fetches_while_the_issuer_is_down_either(wo
             world.clocks.advance(10)
             for token in rename(world, *map(str, range(100))):
                 # It may be good: the issuer could have published its key meanwhile.
-                assert isinstance(await error_of(tokens, token), Unavailable)
+                assert isinstance(await error_of(tokens, token), IssuerUnavailable)
             assert world.issuer.fetches == 2
             assert tokens(good) == CALLER
 
@@ -187,7 +187,7 @@ def test_keys_that_could_not_be_fetched_for_too_long_count_no_more(world: World)
                 assert tokens(token) == CALLER
             world.clocks.advance(10)
             await until(lambda: len(tokens) == 0)
-            assert isinstance(await error_of(tokens, token), Unavailable)
+            assert isinstance(await error_of(tokens, token), IssuerUnavailable)
 
     asyncio.run(run())
 
@@ -302,7 +302,7 @@ def test_an_issuer_that_is_down_does_not_touch_another_one(world: World) -> None
         async def run() -> None:
             async with world.tokens(settings(other, prefix="partner"), settings(world.issuer)) as tokens:
                 assert tokens(world.issuer.token("rsa")) == CALLER
-                assert isinstance(await error_of(tokens, other.token("rsa")), Unavailable)
+                assert isinstance(await error_of(tokens, other.token("rsa")), IssuerUnavailable)
 
         asyncio.run(run())
 
@@ -325,7 +325,7 @@ def test_a_fault_nobody_thought_of_ends_no_refreshing(world: World, caplog: pyte
     async def run() -> None:
         tokens = OidcTokens([settings(world.issuer)], times=world.clocks.times, source=lambda _: source)
         await tokens.start()
-        assert isinstance(await error_of(tokens, world.issuer.token("rsa")), Unavailable)
+        assert isinstance(await error_of(tokens, world.issuer.token("rsa")), IssuerUnavailable)
         source.broken = False
         await until(lambda: world.clocks.sleeping == 1)
         world.clocks.advance(10)

@@ -55,7 +55,7 @@ def test_names_are_only_translated_at_the_top() -> None:
 def test_what_can_only_be_a_mistake_is_refused_where_it_stands(filter_: Any, pointer: str, says: str) -> None:
     with pytest.raises(InvalidPattern) as refused:
         compile_filter(filter_)
-    assert refused.value.pointer == pointer
+    assert refused.value.faults[0].pointer == pointer
     assert says in refused.value.detail
 
 

@@ -136,7 +136,7 @@ def test_a_field_that_is_given_twice_counts_as_given_last_or_is_refused() -> Non
     assert not pattern.matches({"a": 1})
     with pytest.raises(InvalidPattern) as refused:
         compile_pattern(twice, repeated="refused")
-    assert refused.value.pointer == "/$or/0/a"
+    assert refused.value.faults[0].pointer == "/$or/0/a"
     with pytest.raises(InvalidPattern):
         compile_pattern({"a": {"b": [1]}, "a.b": [1]}, repeated="refused")
 

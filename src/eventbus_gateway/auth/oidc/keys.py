@@ -11,7 +11,7 @@ from eventbus_gateway.auth.oidc.keyset import KeySet, UnusableKeySet, VerifyingK
 from eventbus_gateway.auth.oidc.refusals import Refusal, refuse
 from eventbus_gateway.auth.oidc.settings import OidcIssuerSettings
 from eventbus_gateway.auth.oidc.source import KeySource, NotFetched
-from eventbus_gateway.errors import GatewayError, Overloaded, ShuttingDown, Unavailable
+from eventbus_gateway.errors import GatewayError, IssuerUnavailable, Overloaded, ShuttingDown
 
 _logger = logging.getLogger(__name__)
 
@@ -106,7 +106,7 @@ class IssuerKeys:
 
         Raises:
             Unauthenticated: no, its issuer does not publish it.
-            Unavailable: no, not now.
+            IssuerUnavailable: no, not now.
         """
         if self._flight is None:
             since = None if self._tried is None else self._clock() - self._tried
@@ -136,7 +136,7 @@ class IssuerKeys:
         if self._failure is None:
             return refuse(Refusal.UNKNOWN_KEY)
         again = (self._tried or 0.0) + self._settings.min_refresh_seconds - self._clock()
-        return Unavailable("The keys of the token's issuer cannot be had now.", retry_after=max(0.0, again))
+        return IssuerUnavailable("The keys of the token's issuer cannot be had now.", retry_after=max(0.0, again))
 
     def _begin(self) -> asyncio.Task[None]:
         if self._closed:

@@ -75,6 +75,23 @@ def test_an_issuer_that_is_down_at_start_holds_up_nothing_and_its_tokens_wait(wo
     asyncio.run(run())
 
 
+def test_who_does_not_want_to_wait_at_start_leaves_the_fetch_under_way(world: World) -> None:
+    async def run() -> None:
+        tokens = OidcTokens([settings(world.issuer)], times=world.clocks.times)
+        try:
+            with world.issuer.hold():
+                starting = asyncio.create_task(tokens.start())
+                await asyncio.to_thread(world.issuer.wait_for_requests, 1)
+                starting.cancel()
+                await asyncio.wait([starting])
+            assert await principal(tokens, world.issuer.token("rsa")) == CALLER
+            assert world.issuer.fetches == 1
+        finally:
+            await tokens.aclose()
+
+    asyncio.run(run())
+
+
 def test_a_token_has_the_keys_fetched_when_it_comes_before_the_background_does(world: World) -> None:
     token = world.issuer.token("rsa")
     world.issuer.down()

@@ -28,7 +28,7 @@ def full_name(owner: str, name: str) -> str:
     if owner == ANONYMOUS and "." not in name:
         return name
     if "." in owner:
-        mark = blake2b(owner.encode(), digest_size=4).hexdigest()
+        mark = blake2b(owner.encode(), digest_size=16).hexdigest()
         owner = f"{owner.replace('.', '-')}-{mark}"
     return f"{owner}.{name}"
 

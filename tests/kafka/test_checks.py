@@ -88,8 +88,10 @@ class Everywhere:
 
     def __init__(self, up: bool = True) -> None:
         self.up = up
+        self.asked = 0
 
     def status(self) -> ProducerStatus:
+        self.asked += 1
         return ProducerStatus(self.up, 0, 0, 0.0, 0)
 
 
@@ -213,7 +215,7 @@ def test_nothing_is_asked_while_kafka_is_away_and_everything_once_it_is_there(
 
     async def run() -> None:
         async with checking(broker.bootstrap, [weak], kafka=kafka):
-            await asyncio.sleep(0)
+            await until(lambda: kafka.asked >= 5, "the checks to look whether Kafka is there")
             assert _told(caplog) == []
             kafka.up = True
             await until(lambda: len(_told(caplog)) == 2, "the look")

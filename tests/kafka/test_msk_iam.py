@@ -316,7 +316,6 @@ def test_a_web_identity_becomes_its_role(moto: str, tmp_path: Path) -> None:
     assert lent.credentials.session_token is not None
     assert lent.seconds is not None
     assert lent.seconds > TOKEN_SECONDS
-    # The token is read anew each time: the platform replaces it.
     (tmp_path / "web-identity").unlink()
     with pytest.raises(NoCredentialsError):
         CredentialSource(KafkaSettings(), _session(tmp_path, moto, **profile)).lend()

@@ -14,14 +14,18 @@ from tests.subscriptions.serving import NoCodecs
 
 from eventbus_gateway.api.audit import Audit
 from eventbus_gateway.api.dead_letters import DeadLetters
+from eventbus_gateway.api.drain import Drain
 from eventbus_gateway.api.gateway import Gateway
 from eventbus_gateway.api.http import Answer, Request
 from eventbus_gateway.api.overseer import Overseer
 from eventbus_gateway.api.own import Own
+from eventbus_gateway.api.receive import Receive
 from eventbus_gateway.api.routes import Router
 from eventbus_gateway.api.settings import ReadSettings
+from eventbus_gateway.api.settle import Settle
+from eventbus_gateway.api.subscription_status import Status
 from eventbus_gateway.api.subscriptions import Subscriptions
-from eventbus_gateway.api.table import admin_routes, subscription_routes, webhook_routes
+from eventbus_gateway.api.table import admin_routes, lease_routes, subscription_routes, webhook_routes
 from eventbus_gateway.api.webhooks import Webhooks
 from eventbus_gateway.auth.chain import authenticator
 from eventbus_gateway.auth.policy import policy
@@ -88,6 +92,22 @@ class Said(Answer):
         return {fault["pointer"]: fault["detail"] for fault in self.problem(status, code)["errors"]}
 
 
+class Untouched:
+    """Shards that nobody gets as far as."""
+
+    def gathering(self, subscription: Subscription, ask: Any) -> Any:
+        raise AssertionError(subscription.name)
+
+    async def settle(self, subscription: Subscription, settling: Any) -> Any:
+        raise AssertionError(subscription.name)
+
+    async def status(self, subscription: Subscription) -> Any:
+        raise AssertionError(subscription.name)
+
+    async def asked(self, *_: Any) -> Any:
+        raise AssertionError
+
+
 class Office:
     """Where callers go with what they want of their subscriptions."""
 
@@ -120,12 +140,17 @@ class Office:
         dead_letters = DeadLetters(own, self.parts.places, self._reader, self._outgoing_of, self._read)
         webhooks = Webhooks(own, self.parts.lifecycle, self, self._ping, lambda: f"event-{next(self._ids)}")
         overseer = Overseer(store, allowed, self.parts.lifecycle, settings.group_prefix)
+        untouched = Untouched()
+        receive = Receive(own.pulled, untouched, settings, Drain())
+        status = Status(own.allowed, untouched, untouched.asked, untouched.asked, untouched.asked, "test")
         routes = [
             *subscription_routes(resource, dead_letters),
+            *lease_routes(receive, Settle(own.pulled, untouched, settings), status),
             *webhook_routes(webhooks),
             *admin_routes(overseer),
         ]
         router = Router(routes)
+        self.routes = routes
         audit = Audit(self.audited, lambda: NOON / 1_000)
         self._gateway = Gateway(router, authenticator(auth), allowed, Metrics(), audit=audit)
 

@@ -4,6 +4,7 @@ Moto has no lists of schemas and versions, and every version that it has is avai
 """
 
 import http.client
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -52,10 +53,11 @@ class AwsServer:
 
     Args:
         backend: moto's host and port.
+        tls: how the front proves who it is; plain HTTP when None.
     """
 
-    def __init__(self, backend: tuple[str, int]) -> None:
-        self.front = RegistryServer()
+    def __init__(self, backend: tuple[str, int], tls: ssl.SSLContext | None = None) -> None:
+        self.front = RegistryServer(tls)
         self.front.answer = self._answer
         self.registry = f"registry-{uuid4()}"
         self.statuses: dict[tuple[str, int], str] = {}

@@ -1,16 +1,19 @@
 """What is particular to AWS Glue: names, states of versions, roles, bounds, and what is said when it fails."""
 
 import asyncio
+import ssl
 import subprocess
 import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
 from uuid import UUID
 
 import orjson
 import pytest
+import trustme
 from botocore.credentials import CredentialResolver
 from botocore.session import Session
 from tests.schemas.bench import Clock, record
@@ -232,6 +235,21 @@ def test_what_is_of_no_use_is_unavailable_and_not_repeated_in_the_error(
 ) -> None:
     glue.canned["GetSchemaVersion"] = answer
     assert reason in refused(glue, max_response_bytes=4_096)
+
+
+def test_an_endpoint_of_a_private_authority_is_trusted_when_that_is_configured(
+    aws: tuple[str, int], tmp_path: Path
+) -> None:
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(tls)
+    with AwsServer(aws, tls) as glue:
+        glue.register("orders", ORDER)
+        assert "TLS failed, or its certificate is not trusted" in refused(glue)
+        assert glue.front.seen == []
+        ca_file = str(tmp_path / "ca.pem")
+        assert asked(glue, lambda registry: registry.latest("orders-value"), ca_file=ca_file).text == ORDER
 
 
 def test_a_registry_that_is_down_is_unavailable_until_it_is_up(glue: AwsServer) -> None:

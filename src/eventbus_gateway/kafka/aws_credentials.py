@@ -8,6 +8,7 @@ from bisect import bisect_left
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from eventbus_gateway.aws import Role, assumed
 from eventbus_gateway.kafka.settings import KafkaSettings
 from eventbus_gateway.kafka.sigv4 import TOKEN_SECONDS, AwsCredentials
 
@@ -124,23 +125,11 @@ class CredentialSource:
         credentials = session.get_credentials()
         if credentials is None:
             raise NoCredentialsError("the default chain found no credentials")
-        return credentials if self._settings.iam_role_arn is None else self._assumed(session, credentials)
-
-    def _assumed(self, session: "Session", credentials: Any) -> Any:
-        from botocore.credentials import AssumeRoleCredentialFetcher, DeferredRefreshableCredentials  # noqa: PLC0415
-
         settings = self._settings
-        # A name that changes would be another principal to the brokers: they refuse to let a connection go on.
-        extra = {"RoleSessionName": settings.iam_role_session_name}
-        if settings.iam_external_id is not None:
-            extra["ExternalId"] = settings.iam_external_id.get_secret_value()
-        fetcher = AssumeRoleCredentialFetcher(
-            client_creator=session.create_client,
-            source_credentials=credentials,
-            role_arn=settings.iam_role_arn or "",
-            extra_args=extra,
-        )
-        return DeferredRefreshableCredentials(fetcher.fetch_credentials, "assume-role")
+        if settings.iam_role_arn is None:
+            return credentials
+        role = Role(settings.iam_role_arn, settings.iam_role_session_name, settings.iam_external_id)
+        return assumed(session.create_client, credentials, role)
 
 
 def _seconds_left(credentials: Any) -> int | None:

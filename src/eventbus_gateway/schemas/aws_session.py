@@ -3,10 +3,11 @@
 from functools import partial
 
 from botocore.config import Config
-from botocore.credentials import AssumeRoleCredentialFetcher, CredentialProvider, DeferredRefreshableCredentials
+from botocore.credentials import CredentialProvider, DeferredRefreshableCredentials
 from botocore.exceptions import BotoCoreError
 from botocore.session import Session
 
+from eventbus_gateway.aws import Role, assumed
 from eventbus_gateway.schemas.settings import RegistrySettings
 
 # A name that changed would make other entries in CloudTrail, and break trust policies that ask for it.
@@ -75,11 +76,7 @@ class _AssumedRole(CredentialProvider):
             endpoint_url=settings.aws_sts_endpoint_url,
             config=bounds(settings),
         )
-        extra = {"RoleSessionName": ROLE_SESSION_NAME}
-        if settings.aws_external_id is not None:
-            extra["ExternalId"] = settings.aws_external_id.get_secret_value()
-        fetcher = AssumeRoleCredentialFetcher(create, source, settings.aws_role_arn, extra_args=extra)
-        return DeferredRefreshableCredentials(refresh_using=fetcher.fetch_credentials, method=self.METHOD)
+        return assumed(create, source, Role(settings.aws_role_arn, ROLE_SESSION_NAME, settings.aws_external_id))
 
 
 def region_of(settings: RegistrySettings, own: Session) -> str | None:

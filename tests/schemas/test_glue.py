@@ -138,6 +138,16 @@ def test_an_answer_about_something_else_is_no_answer(glue: AwsServer, change: di
         asked(glue, lambda registry: registry.by_id(UUID(int=8)))
 
 
+def test_a_text_that_glue_does_not_take_for_a_schema_is_no_version(glue: AwsServer) -> None:
+    glue.canned["GetSchemaByDefinition"] = fault("InvalidInputException")
+    with pytest.raises(UnknownSchemaVersion):
+        asked(glue, lambda registry: registry.find("orders-value", "no schema"))
+    with pytest.raises(SchemaMissing):
+        asked(glue, lambda registry: registry.find("nothing-value", "no schema"))
+    glue.canned["GetSchemaVersion"] = fault("InvalidInputException")
+    refused(glue)
+
+
 # Who is calling
 
 

@@ -29,11 +29,11 @@ def filled(shared: Shared, mine: Holding) -> int:
 
 
 def test_who_is_alone_gets_all_but_the_reserve() -> None:
-    assert filled(Shared("requests", 100, 0.1), holding()) == 90
+    assert filled(Shared("requests", 90, 100), holding()) == 90
 
 
 def test_who_comes_later_finds_the_reserve_and_then_its_share_as_the_first_gives_back() -> None:
-    shared, greedy, modest = Shared("requests", 100, 0.1), holding(), holding()
+    shared, greedy, modest = Shared("requests", 90, 100), holding(), holding()
     filled(shared, greedy)
     for _ in range(10):
         shared.take(modest, 1)
@@ -48,7 +48,7 @@ def test_who_comes_later_finds_the_reserve_and_then_its_share_as_the_first_gives
 
 
 def test_shares_go_by_weight() -> None:
-    shared, light, heavy = Shared("requests", 100, 0.1), holding(1), holding(8)
+    shared, light, heavy = Shared("requests", 90, 100), holding(1), holding(8)
     filled(shared, light)
     for _ in range(100):
         filled(shared, heavy)
@@ -58,7 +58,7 @@ def test_shares_go_by_weight() -> None:
 
 
 def test_something_larger_than_a_share_passes_for_who_holds_nothing_but_not_beyond_the_bound() -> None:
-    shared, large, other = Shared("bytes", 100, 0.1), holding(), holding()
+    shared, large, other = Shared("bytes", 90, 100), holding(), holding()
     shared.take(other, 10)
     shared.take(large, 90)
     shared.give_back(other, 10)
@@ -77,7 +77,7 @@ def test_something_larger_than_a_share_passes_for_who_holds_nothing_but_not_beyo
 def test_the_bound_holds_and_who_is_within_its_share_is_only_refused_at_the_bound(
     most: int, reserve: float, weights: list[int], steps: list[tuple[int, int]]
 ) -> None:
-    shared, holdings = Shared("requests", most, reserve), [holding(weight) for weight in weights]
+    shared, holdings = Shared("requests", most * (1 - reserve), most), [holding(weight) for weight in weights]
     for who, amount in steps:
         mine = holdings[who % len(holdings)]
         before = [each.amount for each in holdings]
@@ -88,7 +88,7 @@ def test_the_bound_holds_and_who_is_within_its_share_is_only_refused_at_the_boun
         try:
             shared.take(mine, amount)
         except RateLimited:
-            assert mine.amount + amount > (most - most * reserve) * mine.weight / all_weights
+            assert mine.amount + amount > most * (1 - reserve) * mine.weight / all_weights
             assert before == [each.amount for each in holdings]
         except Overloaded:
             assert sum(before) + amount > most
@@ -98,7 +98,7 @@ def test_the_bound_holds_and_who_is_within_its_share_is_only_refused_at_the_boun
         if mine.amount:
             shared.give_back(mine, mine.amount)
     filled(shared, holdings[0])
-    assert shared.used == max(1, int(most - most * reserve)), "nothing of the others' weights is left behind"
+    assert shared.used == max(1, int(most * (1 - reserve))), "nothing of the others' weights is left behind"
 
 
 # All of it together

@@ -1,5 +1,6 @@
 """What the gateway has of something, shared among principals by weight once it gets scarce."""
 
+import math
 from typing import NamedTuple
 
 from eventbus_gateway.errors import Overloaded, RateLimited
@@ -47,16 +48,16 @@ class Shared:
 
     Args:
         what: name for messages, in the plural.
+        free: how much of it is not the reserve.
         most: bound.
-        reserve: part of it, from 0 to 1, that stays free for those who hold less than their share.
     """
 
     __slots__ = ("_free", "_most", "_weights", "_what", "used")
 
-    def __init__(self, what: str, most: int, reserve: float) -> None:
+    def __init__(self, what: str, free: float, most: float) -> None:
         self._what = what
+        self._free = free
         self._most = most
-        self._free = most - most * reserve
         self._weights = 0  # of those who hold some
         self.used = 0
         """How much is held by all together."""
@@ -105,12 +106,14 @@ class Pools:
     """
 
     def __init__(self, bounds: Bounds, reserve: float) -> None:
-        self.requests = Shared("requests", bounds.requests, reserve)
-        self.bytes = Shared("bytes of requests", bounds.bytes, reserve)
-        self.events = Shared("unconfirmed events", bounds.events, reserve)
-        self.event_bytes = Shared("bytes of unconfirmed events", bounds.event_bytes, reserve)
-        self.reads = Shared("reads", bounds.reads, reserve)
-        self.streams = Shared("streams", bounds.streams, reserve)
+        free = 1.0 - reserve
+        self.requests = Shared("requests", bounds.requests * free, bounds.requests)
+        self.bytes = Shared("bytes of requests", bounds.bytes * free, bounds.bytes)
+        # The producer keeps these bounds itself, and knows whether a quota of Kafka's is the reason.
+        self.events = Shared("unconfirmed events", bounds.events * free, math.inf)
+        self.event_bytes = Shared("bytes of unconfirmed events", bounds.event_bytes * free, math.inf)
+        self.reads = Shared("reads", bounds.reads * free, bounds.reads)
+        self.streams = Shared("streams", bounds.streams * free, bounds.streams)
 
 
 class Holdings:

@@ -5,11 +5,13 @@ import contextlib
 import hashlib
 import threading
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx2
 import pytest
 from tests.api.publishing import JSON, NDJSON, lines, problem, publish
+from tests.api.pulling import Desk, ask
 from tests.serving import Served, Way, served
 
 from eventbus_gateway.api.settings import HttpSettings, ReadSettings, TopicSettings
@@ -155,6 +157,21 @@ def test_streams_under_way_are_bounded_for_each_principal() -> None:
             assert gateway.client.get(path, headers=authorization("modest")).status_code == 200
         _until(lambda: gateway.read.polls == 0)
         assert gateway.client.get(path, headers=authorization("greedy")).status_code == 200
+
+
+def test_receives_that_wait_are_bounded_for_each_principal_and_no_other_request_is() -> None:
+    desk = Desk(owner="greedy")
+    with limited({"max_polls": 1}, further=desk.routes) as (gateway, _), ThreadPoolExecutor() as pool:
+        headers = authorization("greedy")
+        poll = pool.submit(ask, gateway, "receive", {"waitSeconds": 60}, headers=headers)
+        _until(lambda: gateway.call(lambda: desk.shard.waiting) == 1)
+        refused = ask(gateway, "receive", {}, headers=headers)
+        assert "receives and reads" in problem(refused, 429, "rate_limited")["detail"]
+        assert send(gateway).status_code == 201
+        assert ask(gateway, "ack", {"ackTokens": ["x"]}, headers=headers).status_code == 400
+        desk.put(1)
+        assert len(poll.result(PATIENCE).json()["events"]) == 1
+        assert ask(gateway, "receive", {}, headers=headers).status_code == 200
 
 
 # A greedy tenant beside a modest one

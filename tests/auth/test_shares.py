@@ -47,6 +47,17 @@ def test_who_comes_later_finds_the_reserve_and_then_its_share_as_the_first_gives
     assert (greedy.amount, modest.amount) == (45, 45)
 
 
+def test_who_has_given_everything_back_counts_no_more() -> None:
+    shared, greedy, modest = Shared("requests", 90, 100), holding(), holding()
+    for passing in [holding() for _ in range(20)]:
+        shared.take(passing, 1)
+        shared.give_back(passing, 1)
+    for _ in range(10):
+        shared.take(modest, 1)
+    filled(shared, greedy)
+    assert filled(shared, modest) == 20, "up to the bound, which is still within its half"
+
+
 def test_shares_go_by_weight() -> None:
     shared, light, heavy = Shared("requests", 90, 100), holding(1), holding(8)
     filled(shared, light)

@@ -126,6 +126,13 @@ def test_no_configured_keys_let_nobody_in() -> None:
             authenticate(headers, "")
 
 
+def test_keys_that_are_created_later_are_accepted_where_there_was_none_at_the_start() -> None:
+    ring, key = KeyRing(()), new_key()
+    authenticate = authenticator(AuthSettings(key_table=True), ring)
+    ring.replace("scheduling", (), (StoredKey("0" * 16, digest(key), frozenset({"producer"}), 0.0, None),))
+    assert authenticate({b"x-api-key": key}, "") == Principal("scheduling", frozenset({"producer"}))
+
+
 def test_the_anonymous_mode_lets_everybody_in_as_one_principal() -> None:
     authenticate = authenticator(AuthSettings(mode="anonymous"))
     assert authenticate({}, "") is ANONYMOUS

@@ -163,8 +163,10 @@ def authenticator(
         return Anonymous()
     if "oidc" in ways and tokens is None:
         raise ValueError("auth.methods has oidc, but no issuer of tokens is configured")
+    # An empty ring fills up while replicas run.
+    ring = keys if keys is not None else KeyRing(settings.api_keys)
     return Chain(
-        (keys or KeyRing(settings.api_keys)) if "api_keys" in ways else None,
+        ring if "api_keys" in ways else None,
         tokens if "oidc" in ways else None,
         Certificates(settings) if "certificates" in ways else None,
         anonymous="anonymous" in ways,

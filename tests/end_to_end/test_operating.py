@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -78,6 +79,37 @@ def test_a_key_lets_its_principal_do_what_it_was_granted_and_shows_nowhere(
             for key in (KEY, READER_KEY, digest(KEY)):
                 assert key not in text
     assert {line["principal"] for line in lines if line["status"] == 201} == {"scheduling"}
+
+
+def test_a_process_keeps_to_limits_and_writes_refused_access_to_the_file_of_its_audit(
+    broker: Broker, topic: TopicFactory, tmp_path: Path
+) -> None:
+    own, path = topic(), tmp_path / "audit.log"
+    auth: dict[str, Any] = {
+        "mode": "api_keys",
+        "api_keys": [{"principal": "scheduling", "sha256": digest(KEY)}],
+        "grants": [{"principal": "scheduling", "actions": ["publish"], "topics": [own]}],
+        "limits": [{"principal": "scheduling", "requests_per_second": 0.001, "burst_requests": 3}],
+    }
+    with GatewayProcess(broker.bootstrap, auth=auth, audit={"file": str(path)}) as gateway:
+        answers = [
+            gateway.publish(name, '"hello"', x_api_key=key)
+            for name, key in ((own, KEY), (own, "wrong"), ("other", KEY), (own, KEY), (own, KEY))
+        ]
+        assert [answer.status_code for answer in answers] == [201, 401, 403, 201, 429]
+        assert int(answers[-1].headers["retry-after"]) > 100
+        assert answers[-1].headers["ratelimit"] == '"requests";r=0'
+        gateway.sigterm()
+        assert gateway.ended(10) == 0
+        lines = [json.loads(line) for line in path.read_text().splitlines()]
+        told = [(line["principal"], line["resource"], line["status"], line["peer"]) for line in lines]
+        assert told == [
+            (None, f"topics/{own}", 401, "127.0.0.1"),
+            ("scheduling", "topics/other", 403, "127.0.0.1"),
+        ]
+        assert [line["request_id"] for line in lines] == [answer.headers["x-request-id"] for answer in answers[1:3]]
+        assert KEY not in path.read_text()
+        assert '"audit"' not in gateway.out
 
 
 def test_nothing_that_callers_send_gets_into_logs_or_metrics(

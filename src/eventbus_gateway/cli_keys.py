@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import getpass
 import json
 import os
 import re
@@ -9,11 +10,13 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NamedTuple, NoReturn, TypeVar
 
 import click
 
 from eventbus_gateway import logs
+from eventbus_gateway.api.audit import Audited, append, require_writable
+from eventbus_gateway.api.settings import AuditSettings
 from eventbus_gateway.auth.key_entries import Refused
 from eventbus_gateway.auth.oidc.settings import is_reserved
 from eventbus_gateway.auth.principal import ANONYMOUS
@@ -34,6 +37,18 @@ _SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 _MAX_DAYS = 36_500
 _DRAIN_SECONDS = 5.0
 _HEADINGS = ("ID", "PRINCIPAL", "ROLES", "CREATED", "EXPIRES", "STATE")
+
+
+class _Change(NamedTuple):
+    """What the audit is told of a command.
+
+    Args:
+        operation: what it does.
+        subject: the principal, or the id of the key, that it was given.
+    """
+
+    operation: str
+    subject: str
 
 
 class _NotUsable(Exception):
@@ -90,7 +105,9 @@ def keys() -> None:
 def create(path: Path | None, principal: str, roles: tuple[str, ...], lifetime: float | None, seconds: float) -> None:
     """Create a key and print it: to standard output, this once, and never again."""
     given = frozenset(roles)
-    issued = _carried_out(path, seconds, lambda issuer: issuer.create(principal, given, lifetime))
+    issued = _carried_out(
+        path, seconds, lambda issuer: issuer.create(principal, given, lifetime), _Change("key.create", principal)
+    )
     _show(issued, f"created for {principal}")
 
 
@@ -109,7 +126,9 @@ def create(path: Path | None, principal: str, roles: tuple[str, ...], lifetime: 
 @_TIMEOUT
 def rotate(path: Path | None, principal: str, grace: float, lifetime: float | None, seconds: float) -> None:
     """Create a second key with the roles of the first, print it, and have the oldest one end after a while."""
-    issued = _carried_out(path, seconds, lambda issuer: issuer.rotate(principal, grace, lifetime))
+    issued = _carried_out(
+        path, seconds, lambda issuer: issuer.rotate(principal, grace, lifetime), _Change("key.rotate", principal)
+    )
     _show(issued, f"created for {principal}, and its oldest key ends in {grace:g} s")
 
 
@@ -119,7 +138,7 @@ def rotate(path: Path | None, principal: str, grace: float, lifetime: float | No
 @_TIMEOUT
 def revoke(path: Path | None, key_id: str, seconds: float) -> None:
     """Revoke a key: no replica that reaches Kafka accepts it any more."""
-    held = _carried_out(path, seconds, lambda issuer: issuer.revoke(key_id))
+    held = _carried_out(path, seconds, lambda issuer: issuer.revoke(key_id), _Change("key.revoke", key_id))
     click.echo(f"The key {held.key.id} of {held.principal} was revoked.", err=True)
 
 
@@ -167,12 +186,23 @@ def _show(issued: Issued, what: str) -> None:
     click.echo(issued.key.decode())
 
 
-def _carried_out(path: Path | None, seconds: float, work: Callable[[KeyIssuer], Awaitable[T | Refused]]) -> T:
-    """Do something with the table of keys; what keeps it from being done ends the process."""
+def _carried_out(
+    path: Path | None,
+    seconds: float,
+    work: Callable[[KeyIssuer], Awaitable[T | Refused]],
+    change: _Change | None = None,
+) -> T:
+    """Do something with the table of keys and write a change down; what keeps it from being done ends the process."""
     config = load_or_exit(path, os.environ)
     logs.configure("ERROR")
     if not config.auth.uses_key_table:
         _fail("auth.key_table is false, or auth.methods has no api_keys: no gateway would accept the keys", _NOT_DONE)
+
+    if change is not None:
+        try:
+            require_writable(config.audit)
+        except ValueError as error:
+            _fail(str(error), _NOT_DONE)
 
     async def run() -> T | Refused:
         async with _issuer(config, seconds) as issuer:
@@ -183,12 +213,37 @@ def _carried_out(path: Path | None, seconds: float, work: Callable[[KeyIssuer], 
     except _NotUsable as error:
         _fail(str(error), _NOT_DONE)
     except OutcomeUnknown:
+        _write_down(config.audit, change, "unknown", None)
         _fail("Whether it was stored is not known: look with eventbus keys list", _NO_ANSWER)
     except GatewayError as error:
         _fail(error.detail, _NO_ANSWER if isinstance(error, Unavailable) else _NOT_DONE)
     if isinstance(done, Refused):
         _fail(done.sentence, _NOT_DONE)
+    _write_down(config.audit, change, "done", done)
     return done
+
+
+def _write_down(settings: AuditSettings, change: _Change | None, outcome: str, done: object) -> None:
+    if change is None:
+        return
+    resource = change.subject
+    if isinstance(done, Issued):
+        resource = f"{change.subject}/{done.stored.id}"
+    elif isinstance(done, Held):
+        resource = f"{done.principal}/{done.key.id}"
+    try:
+        append(settings, Audited(change.operation, f"keys/{resource}", outcome, _operator()))
+    except ValueError as error:
+        # It is done, and a new key is still to be shown.
+        click.echo(f"The audit has no line of this: {error}.", err=True)
+
+
+def _operator() -> str:
+    """Who runs the command; no principal can have a name with a colon in it."""
+    try:
+        return f"os:{getpass.getuser()}"
+    except (KeyError, OSError):
+        return f"os:{os.getuid()}"
 
 
 def _fail(sentence: str, status: int) -> NoReturn:

@@ -203,3 +203,33 @@ def test_an_outage_of_kafka_locks_nobody_out_who_was_known_and_lets_nobody_in_wh
         finally:
             if not victim.running:
                 victim.restart()
+
+
+def test_every_change_of_keys_has_a_line_in_the_audit_and_no_key_in_it(broker: Broker, tmp_path: Path) -> None:
+    file, audit = _file(tmp_path, broker.bootstrap, "_keys-audit"), tmp_path / "audit.log"
+    with Path(file).open("a") as config:
+        config.write(toml({"audit": {"file": str(audit)}}))
+    run("init", "--config", file)
+    first, first_id = _created(file, "create", "--principal", "labs", "--role", "batch")
+    second, second_id = _created(file, "rotate", "--principal", "labs")
+    assert _keys(file, "revoke", first_id)[0] == 0
+    assert _keys(file, "revoke", first_id)[0] == 1, "nothing changed, which needs no line"
+    assert _keys(file, "list")[0] == 0
+    lines = [json.loads(line) for line in audit.read_text().splitlines()]
+    assert [(line["operation"], line["resource"], line["outcome"]) for line in lines] == [
+        ("key.create", f"keys/labs/{first_id}", "done"),
+        ("key.rotate", f"keys/labs/{second_id}", "done"),
+        ("key.revoke", f"keys/labs/{first_id}", "done"),
+    ]
+    assert all(line["principal"].startswith("os:") for line in lines)
+    assert first not in audit.read_text()
+    assert second not in audit.read_text()
+
+
+def test_no_key_is_changed_where_the_audit_cannot_be_written(broker: Broker, tmp_path: Path) -> None:
+    file = _file(tmp_path, broker.bootstrap, "_keys-audit")
+    with Path(file).open("a") as config:
+        config.write(toml({"audit": {"file": str(tmp_path / "no" / "where")}}))
+    status, out, err = _keys(file, "create", "--principal", "nurses")
+    assert (status, out) == (1, "")
+    assert "audit.file cannot be opened" in err

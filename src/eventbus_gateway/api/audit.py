@@ -160,6 +160,16 @@ class AuditLog:
             os.close(self._descriptor)
 
 
+def require_writable(settings: AuditSettings) -> None:
+    """Find out whether there is somewhere to write to, before something is done that has to be written down.
+
+    Raises:
+        ValueError: the file cannot be opened.
+    """
+    if settings.enabled and settings.file is not None:
+        os.close(_opened(settings.file))
+
+
 def append(settings: AuditSettings, audited: Audited) -> None:
     """Write a line from a command: to the file, or to standard error where there is none.
 

@@ -85,7 +85,9 @@ def test_what_others_store_with_and_without_compression_is_read(bench: Bench) ->
 def test_a_topic_shows_its_schema_and_one_without_says_so(bench: Bench, topic: TopicFactory) -> None:
     shown = bench.gateway.client.get(f"/v1/topics/{bench.topic}").json()["schema"]
     assert (shown["id"], shown["version"]) == (str(bench.version), 1)
-    answer = bench.gateway.publish(topic(), json.dumps({"note": NOTE}))
+    without, text = topic(), json.dumps({"note": NOTE})
+    bench.gateway.until(lambda: bench.gateway.publish(without, text).status_code != 404, "the new topic to be known")
+    answer = bench.gateway.publish(without, text)
     assert (answer.status_code, answer.json()["code"]) == (503, "schema_missing")
 
 

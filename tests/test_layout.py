@@ -1,6 +1,8 @@
 """The shape of the code: imports go one way, and what only one part may know stays there."""
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -103,3 +105,11 @@ def test_modules_classes_and_functions_stay_small() -> None:
                 assert node.end_lineno is not None
                 limit = 250 if isinstance(node, ast.ClassDef) else 60
                 assert node.end_lineno - node.lineno < limit, f"{path}: {node.name}"
+
+
+def test_what_few_processes_need_is_not_loaded_by_all_of_them() -> None:
+    # Together they take as much memory as the gateway's own code.
+    heavy = {"aiohttp", "botocore", "cryptography", "joserfc"}
+    program = f"import sys, eventbus_gateway.cli, eventbus_gateway.app; print({heavy!r} & sys.modules.keys())"
+    loaded = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    assert loaded.stdout == "set()\n"

@@ -6,7 +6,6 @@ import logging
 from collections.abc import Callable
 
 from eventbus_gateway.auth.chain import Authenticate, TokenVerifier, authenticator
-from eventbus_gateway.auth.oidc.tokens import OidcTokens
 from eventbus_gateway.auth.settings import AuthSettings
 from eventbus_gateway.identity.key_topic import key_table, key_topic
 from eventbus_gateway.identity.stored_keys import StoredKeys
@@ -48,6 +47,9 @@ class Identity:
         self._subscriptions = subscriptions
         self._keeper = keeper
         if tokens is None and auth.oidc and "oidc" in auth.ways:
+            # 9 MiB of memory with all that it imports, which only who takes tokens needs.
+            from eventbus_gateway.auth.oidc.tokens import OidcTokens  # noqa: PLC0415
+
             tokens = OidcTokens(auth.oidc)
         self._tokens = tokens
         self._table = key_table(auth, subscriptions, kafka, sink) if auth.uses_key_table else None

@@ -23,7 +23,6 @@ from eventbus_gateway.subscriptions.means import Means
 from eventbus_gateway.subscriptions.needed_topics import internal_names, internal_topics, membership_group
 from eventbus_gateway.subscriptions.outgoing import Outgoing
 from eventbus_gateway.subscriptions.owners import Owners
-from eventbus_gateway.subscriptions.peers import Peers
 from eventbus_gateway.subscriptions.places import Directory, Places
 from eventbus_gateway.subscriptions.resource import Subscription
 from eventbus_gateway.subscriptions.retired import RetiredGroups
@@ -130,6 +129,9 @@ class Replica:
         self.shards = Shards(self.store, means, holds)
         self.store.on_change(self.shards.changed)
         self._owners = Owners(self._owned, around.address, holds)
+        # 9 MiB of memory with all that it imports, which only who serves subscriptions needs.
+        from eventbus_gateway.subscriptions.peers import Peers  # noqa: PLC0415
+
         self._peers = Peers(settings)
         self.routing = Routing(self.shards, self._owners, self._peers, settings.slots)
         self._checking: asyncio.Task[None] | None = None

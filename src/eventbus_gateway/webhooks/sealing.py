@@ -8,9 +8,6 @@ import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-
 from eventbus_gateway.webhooks.base64_text import decoded, url_decoded, url_encoded
 
 KEY_BYTES = 32
@@ -57,11 +54,16 @@ class Sealer:
         InvalidKeys: there is none, there are too many, or one has another size.
     """
 
-    __slots__ = ("_ciphers", "_random")
+    __slots__ = ("_broken", "_ciphers", "_random")
 
     def __init__(self, keys: Sequence[bytes], random: Callable[[int], bytes] = secrets.token_bytes) -> None:
+        # 6 MiB of memory, and most processes seal nothing.
+        from cryptography.exceptions import InvalidTag  # noqa: PLC0415
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # noqa: PLC0415
+
         _check(keys)
         self._ciphers = [AESGCM(key) for key in keys]
+        self._broken = InvalidTag
         self._random = random
 
     def seal(self, secret: str, subscription_id: str, purpose: str) -> str:
@@ -95,7 +97,7 @@ class Sealer:
         for at, cipher in enumerate(self._ciphers):
             try:
                 return Opened(cipher.decrypt(nonce, content, place).decode(), at == 0)
-            except InvalidTag:
+            except self._broken:
                 continue
         raise SealBroken
 

@@ -16,10 +16,10 @@ $(READY): requirements/dev.lock pyproject.toml
 dev: $(READY)
 	@$(BIN)/eventbus dev
 
-# Half of the tests' time is waiting for brokers and processes, so two share the machine's cores.
+# Half of the tests' time is waiting for brokers and processes, so three share two cores.
 # One that crashes ends the run: the other would wait for its tests in vain.
 test: $(READY)
-	$(BIN)/pytest -n 2 --dist loadgroup --no-loadscope-reorder --max-worker-restart 0
+	$(BIN)/pytest -n 3 --dist loadgroup --no-loadscope-reorder --max-worker-restart 0
 
 check: $(READY)
 	$(BIN)/ruff check .

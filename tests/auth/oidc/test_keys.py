@@ -92,6 +92,26 @@ def test_who_does_not_want_to_wait_at_start_leaves_the_fetch_under_way(world: Wo
     asyncio.run(run())
 
 
+def test_keys_are_fetched_and_followed_also_where_there_is_no_time_to_wait_at_start(world: World) -> None:
+    async def run() -> None:
+        tokens = OidcTokens([settings(world.issuer)], times=world.clocks.times)
+        try:
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0):
+                    await tokens.start()
+            await until(lambda: world.clocks.sleeping == 1)
+            token = world.issuer.token("rsa")
+            assert tokens(token) == CALLER
+            del world.issuer.keys["rsa"]
+            world.clocks.advance(300)
+            await until(lambda: world.issuer.fetches == 2 and world.clocks.sleeping == 1)
+            assert isinstance(await error_of(tokens, token), Unauthenticated)
+        finally:
+            await tokens.aclose()
+
+    asyncio.run(run())
+
+
 def test_a_token_has_the_keys_fetched_when_it_comes_before_the_background_does(world: World) -> None:
     token = world.issuer.token("rsa")
     world.issuer.down()

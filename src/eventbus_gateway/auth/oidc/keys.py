@@ -3,9 +3,10 @@
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
+from typing import Any
 
 from eventbus_gateway.auth.oidc.keyset import KeySet, UnusableKeySet, VerifyingKey, key_set
 from eventbus_gateway.auth.oidc.refusals import Refusal, refuse
@@ -86,11 +87,15 @@ class IssuerKeys:
         """The key with this name, if it is at hand."""
         return self._keys.get(kid)
 
-    async def start(self) -> None:
-        """Fetch the keys once, whether or not that succeeds, and go on doing so by age."""
+    def start(self) -> Coroutine[Any, Any, object]:
+        """Begin to fetch the keys, and go on doing so by age, also where nobody waits.
+
+        Returns:
+            What waits until they were fetched once, whether or not that succeeded.
+        """
         first = self._begin()
         self._runner = asyncio.get_running_loop().create_task(self._run(first))
-        await asyncio.wait([first])
+        return asyncio.wait([first])
 
     async def aclose(self) -> None:
         """Give up what is under way."""

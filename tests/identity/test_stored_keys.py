@@ -143,6 +143,20 @@ def test_a_rotation_keeps_the_roles_and_ends_the_oldest_key_in_time(broker: Brok
     asyncio.run(run(topic(cleanup_policy="compact")))
 
 
+def test_a_rotation_does_not_bring_the_roles_of_an_expired_key_back(broker: Broker, topic: TopicFactory) -> None:
+    async def run(name: str) -> None:
+        async with replica(broker.bootstrap, name) as own:
+            now = [1_000.0]
+            issuer = KeyIssuer(own.table, lambda: now[0])
+            _issued(await issuer.create("labs", frozenset({"writer"}), None))
+            now[0] += 1.0
+            _issued(await issuer.create("labs", frozenset({"operator"}), 60.0))
+            now[0] += 61.0
+            assert _issued(await issuer.rotate("labs", 60.0, None)).stored.roles == frozenset({"writer"})
+
+    asyncio.run(run(topic(cleanup_policy="compact")))
+
+
 def test_two_who_create_keys_at_the_same_time_end_with_two_live_ones(broker: Broker, topic: TopicFactory) -> None:
     async def run(name: str) -> None:
         async with replica(broker.bootstrap, name) as one, replica(broker.bootstrap, name) as other:

@@ -10,6 +10,7 @@ from eventbus_gateway.auth.key_entries import (
     Refused,
     StoredKey,
     from_bytes,
+    live,
     rotated,
     to_bytes,
     with_another,
@@ -95,14 +96,14 @@ class KeyIssuer:
         return refused or issued
 
     async def rotate(self, principal: str, grace: float, lifetime: float | None) -> Issued | Refused:
-        """Give a principal a key with the roles of its newest one, and end the oldest one after a while.
+        """Give a principal a key with the roles of its newest live one, and end the oldest one after a while.
 
         Args:
             principal: its name.
             grace: seconds for which the oldest key is still accepted.
             lifetime: seconds for which the new one is accepted, None without end.
         """
-        mine = [held.key for held in self.held() if held.principal == principal]
+        mine = live([held.key for held in self.held() if held.principal == principal], self._now())
         issued = self._issued(mine[-1].roles if mine else frozenset(), lifetime)
 
         def change(keys: Keys) -> Keys | Refused:

@@ -1,6 +1,8 @@
 """What a principal may do."""
 
 import fnmatch
+import time
+import tracemalloc
 
 import pytest
 from hypothesis import given
@@ -58,6 +60,29 @@ def test_a_grant_holds_for_its_principal_its_action_and_its_topics() -> None:
 )
 def test_only_the_star_of_a_pattern_is_special(pattern: str, topic: str, *, matches: bool) -> None:
     assert _publishes([_grant("a", pattern)], A, topic) is matches
+
+
+@given(st.text("ab*", max_size=6), st.text("ab", max_size=12))
+def test_patterns_mean_what_those_of_files_do(pattern: str, topic: str) -> None:
+    assert _publishes([_grant("a", pattern)], A, topic) == fnmatch.fnmatchcase(topic, pattern)
+
+
+def test_no_made_up_topic_keeps_a_pattern_busy() -> None:
+    before = time.process_time()
+    assert not _publishes([_grant("a", "*-*-*-*-events")], A, "-" * 16_000)
+    assert time.process_time() - before < 1.0
+
+
+def test_what_is_no_name_of_a_topic_takes_no_room() -> None:
+    allowed = Policy([_grant("a", "*")])
+    tracemalloc.start()
+    try:
+        for number in range(1_000):
+            assert allowed.may(A, Action.PUBLISH, f"{number:016000}")
+        size, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert size < 1_000_000
 
 
 def test_grants_add_up() -> None:

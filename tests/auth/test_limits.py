@@ -289,3 +289,12 @@ def test_who_has_something_under_way_is_not_forgotten(clock: Clock) -> None:
         found.account(Principal(name))
     assert found.account(B) is second
     assert found.account(A) is not first
+
+
+def test_limits_hold_for_who_comes_while_all_who_are_remembered_have_something_under_way(clock: Clock) -> None:
+    found = made(clock, limit(requests_per_second=0.001, burst_requests=1), most=2)
+    for one in (A, B):
+        found.account(one).enter(0)
+    found.account(Principal("c")).enter(0)
+    with pytest.raises(RateLimited):
+        found.account(Principal("c")).enter(0)

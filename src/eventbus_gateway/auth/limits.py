@@ -44,7 +44,7 @@ class Limits:
         if account is None:
             account = accounts[name] = Account(principal, self._terms_of(principal), self.pools, self._clock)
             if len(accounts) > self._max_accounts:
-                self._forget_one()
+                self._forget_one(account)
             return account
         accounts.move_to_end(name)
         roles = principal.roles
@@ -58,10 +58,11 @@ class Limits:
                 return terms
         return _NO_LIMITS
 
-    def _forget_one(self) -> None:
-        # Who has not called for the longest time. What is under way counts on, so an account with some of it is kept.
+    def _forget_one(self, newest: Account) -> None:
+        # Who has not called for the longest time. What is under way counts on, so an account with some of it is kept;
+        # and so is that of whoever calls now, or its limits would begin anew with each call.
         for name, account in self._accounts.items():
-            if account.is_at_rest:
+            if account.is_at_rest and account is not newest:
                 del self._accounts[name]
                 return
 

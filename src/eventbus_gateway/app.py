@@ -41,6 +41,7 @@ from eventbus_gateway.config import Config
 from eventbus_gateway.errors import GatewayError
 from eventbus_gateway.gauges import measure, measure_replica
 from eventbus_gateway.identity.identity import Identity
+from eventbus_gateway.identity.key_topic import key_topic
 from eventbus_gateway.kafka.administration import Administration
 from eventbus_gateway.kafka.checks import Checks
 from eventbus_gateway.kafka.cluster import Cluster
@@ -135,7 +136,9 @@ class App:
         self._identity.measure(self.metrics.gauge)
         positions = Positions if embedded is None else EmbeddedPositions
         self._positions = positions(self._administration, config.kafka, config.consume)
-        internal = internal_names(config.subscriptions) if config.subscriptions.enabled else ()
+        internal = list(internal_names(config.subscriptions)) if config.subscriptions.enabled else []
+        if config.auth.uses_key_table:
+            internal.append(key_topic(config.subscriptions).name)
         self._checks = Checks(config.kafka, self._administration, self._producer, config.topics, internal)
         self._reader = _kafka_reader(config, self._positions, self._producer)
         self._drain = Drain()

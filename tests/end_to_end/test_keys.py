@@ -101,6 +101,7 @@ def test_a_revoked_key_stops_working_on_every_replica_within_five_seconds(broker
         assert refused.headers["www-authenticate"] == 'Bearer realm="eventbus", error="invalid_token"'
         assert one.metric("eventbus_api_keys_ready") == 1
         assert one.metric("eventbus_api_keys") == 2
+        one.until(lambda: f"the topic {PREFIX}.keys can lose" in one.err, "the table's topic to be looked at")
         for gateway in both:
             gateway.sigterm()
             assert gateway.ended() == 0

@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: dev test check bench fuzz lock format clean
+.PHONY: dev test check bench fuzz openapi contract lock format clean
 
 $(READY): requirements/dev.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, set PYTHON=")'
@@ -36,6 +36,14 @@ bench: $(READY)
 # The short version of this is part of the tests.
 fuzz: $(READY)
 	EVENTBUS_FUZZ_SECONDS=600 $(BIN)/pytest tests/api/test_edge_fuzz.py
+
+# The gateway serves the contract without any parser of YAML.
+openapi: $(READY)
+	$(BIN)/python -m openapi.build
+
+# The short version of this is part of the tests too.
+contract: $(READY)
+	EVENTBUS_CONTRACT_EXAMPLES=200 $(BIN)/pytest tests/contract
 
 # Pinned with hashes and without the address of any index, so that every mirror serves the same files.
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --upgrade pyproject.toml

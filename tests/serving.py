@@ -26,7 +26,7 @@ from eventbus_gateway.api.records import RecordBuilder
 from eventbus_gateway.api.routes import Route, Router
 from eventbus_gateway.api.server import Server, address_of, listen
 from eventbus_gateway.api.settings import HttpSettings, PublishSettings, ReadSettings, TopicSettings
-from eventbus_gateway.api.table import public_routes
+from eventbus_gateway.api.table import contract_routes, public_routes
 from eventbus_gateway.api.topics import Topics
 from eventbus_gateway.auth.chain import TokenVerifier, authenticator
 from eventbus_gateway.auth.key_ring import KeyRing
@@ -180,7 +180,7 @@ class Served:
         self.reader = MemoryReader(self.kafka)
         self.read = Read(topics, Outgoings(schemas), self.reader, self._read, self.drain, self.metrics)
         routes = public_routes(publish, self.read, topics, schemas, allowed, self.registry)
-        routes += self._further(self)
+        routes += [*contract_routes(self._http), *self._further(self)]
         tokens = None if self._tokens is None else self._tokens()
         gateway = Gateway(
             Router(routes),

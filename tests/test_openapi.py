@@ -13,8 +13,8 @@ from eventbus_gateway import __version__
 from eventbus_gateway.api.body import Media
 from eventbus_gateway.api.problems import STATUS
 from eventbus_gateway.api.read_request import NAMES, ReadMedia
-from eventbus_gateway.api.settings import ReadSettings, TopicSettings
-from eventbus_gateway.api.table import public_routes
+from eventbus_gateway.api.settings import HttpSettings, ReadSettings, TopicSettings
+from eventbus_gateway.api.table import contract_routes, public_routes
 from eventbus_gateway.api.topics import Topics
 from eventbus_gateway.auth.policy import Policy
 from eventbus_gateway.kafka.memory import MemoryKafka
@@ -37,8 +37,10 @@ async def _nothing(request: object) -> Any:
 def test_every_route_is_documented_and_every_documented_route_exists() -> None:
     schemas = Schemas(AbsentRegistry(), RegistrySettings())
     topics = Topics(MemoryKafka({}), {}, TopicSettings())
-    routes = public_routes(_nothing, _nothing, topics, schemas, Policy(None), None)
+    routes = public_routes(_nothing, _nothing, topics, schemas, Policy(None), AbsentRegistry())
+    routes += contract_routes(HttpSettings())
     assert {(route.method, route.template) for route in routes} == documented()
+    assert contract_routes(HttpSettings(contract=False)) == []
 
 
 def test_a_publish_documents_every_media_type_that_it_takes() -> None:

@@ -31,7 +31,7 @@ from eventbus_gateway.api.server import Server, address_of, listen
 from eventbus_gateway.api.settle import Settle
 from eventbus_gateway.api.subscription_status import Status
 from eventbus_gateway.api.subscriptions import Subscriptions
-from eventbus_gateway.api.table import SubscriptionHandlers, internal_routes, public_routes
+from eventbus_gateway.api.table import SubscriptionHandlers, contract_routes, internal_routes, public_routes
 from eventbus_gateway.api.topics import Topics
 from eventbus_gateway.api.webhooks import Webhooks
 from eventbus_gateway.auth.chain import Anonymous
@@ -262,6 +262,7 @@ class App:
         served = self._registry if self._embedded is not None else None
         subscriptions = SubscriptionHandlers() if parts is None else self._subscription_handlers(parts, allowed)
         routes = public_routes(publish, self._read, self._topics, self._schemas, allowed, served, subscriptions)
+        routes += contract_routes(config.http)
         log = self._access_log if config.http.access_log else None
         who = self._identity.authenticate
         return Gateway(Router(routes), who, allowed, self.metrics, log, self._limits, self._audit.audit)

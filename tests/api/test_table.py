@@ -15,8 +15,8 @@ from eventbus_gateway.api.table import internal_routes
 from eventbus_gateway.auth.policy import Action
 from eventbus_gateway.telemetry import Metrics
 
-# Where nobody is asked who calls, on purpose: the registry inside ``eventbus dev``.
-OPEN = ("/subjects", "/schemas/")
+# Where nobody is asked who calls, on purpose: the registry inside ``eventbus dev``, and the contract.
+OPEN = ("/subjects", "/schemas/", "/openapi.json", "/docs")
 # The internal port, which callers do not reach: probes, and replicas that prove themselves to the handler.
 INTERNAL = ("/livez", "/readyz", "/metrics", "/internal/")
 
@@ -35,7 +35,7 @@ def routes_of(gateway: Served) -> tuple[Route, ...]:
     return gateway.edge.gateway.router.routes
 
 
-def test_every_public_route_names_an_action_but_those_of_the_registry_for_development() -> None:
+def test_every_public_route_names_an_action_but_those_of_the_registry_for_development_and_the_contract() -> None:
     with served() as gateway:
         routes = routes_of(gateway)
         assert len(routes) > 30

@@ -16,7 +16,8 @@ SECURITY_HEADERS: tuple[tuple[bytes, bytes], ...] = (
 )
 _SECURITY_BLOCK = b"".join(b"%s: %s\r\n" % pair for pair in SECURITY_HEADERS)
 _STATUS_LINES = {status.value: b"HTTP/1.1 %d %s\r\n" % (status, status.phrase.encode()) for status in http.HTTPStatus}
-_NO_CONTENT = http.HTTPStatus.NO_CONTENT
+# RFC 9110 sections 8.6 and 15.4.5: no length where there never is content, or only that of the 200 in place of it.
+_WITHOUT_CONTENT = frozenset({http.HTTPStatus.NO_CONTENT.value, http.HTTPStatus.NOT_MODIFIED.value})
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}").fullmatch
 
 
@@ -42,12 +43,13 @@ class HttpDate:
 
 def asgi_headers(answer: Answer, request_id: str) -> list[tuple[bytes, bytes]]:
     """An answer's headers as ASGI wants them; the server adds the date."""
-    # RFC 9110 section 8.6: an answer that never has content has no length either.
     content = [(b"content-type", answer.content_type), (b"content-length", b"%d" % len(answer.body))]
+    own = {name for name, _ in answer.headers}
     return [
-        *(content if answer.status != _NO_CONTENT else ()),
+        *(content if answer.status not in _WITHOUT_CONTENT else ()),
         (b"x-request-id", request_id.encode()),
-        *SECURITY_HEADERS,
+        # Two policies would both hold: what an answer says itself is in place of what all have.
+        *(pair for pair in SECURITY_HEADERS if pair[0] not in own),
         *answer.headers,
     ]
 

@@ -37,6 +37,16 @@ def precondition(request: Request) -> Precondition:
     return holds
 
 
+def is_known(request: Request, tag: bytes) -> bool:
+    """Whether the caller has what has this tag already, so that 304 says it all (RFC 9110 section 13.1.2).
+
+    Raises:
+        InvalidHeader: the condition is malformed.
+    """
+    tags = _tags(request, _IF_NONE_MATCH)
+    return tags is not None and (tags == [_ANY] or tag in tags or b"W/" + tag in tags)
+
+
 def _matches(tags: list[bytes], version: int | None, *, strongly: bool) -> bool:
     """RFC 9110 sections 13.1.1 and 13.1.2: ``If-Match`` compares strongly, ``If-None-Match`` weakly."""
     if version is None:

@@ -44,6 +44,8 @@ class HttpSettings(Section):
     """Bytes of request bodies held at the same time."""
     drain_seconds: float = Field(30.0, ge=1, le=600)
     """Time that requests have to end after SIGTERM."""
+    contract: bool = True
+    """Answer ``GET /openapi.json`` and ``GET /docs``, to anybody."""
     access_log: bool = True
     """Write one JSON line per request to standard output."""
     access_log_max_bytes: int = Field(8_388_608, ge=65_536, le=1_073_741_824)

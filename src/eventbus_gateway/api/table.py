@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from eventbus_gateway.api.contract import Contract
 from eventbus_gateway.api.describe import DescribeTopics
 from eventbus_gateway.api.http import Handler
 from eventbus_gateway.api.internal import Internal
@@ -9,6 +10,7 @@ from eventbus_gateway.api.not_enabled import NotEnabled
 from eventbus_gateway.api.overseer import Overseer
 from eventbus_gateway.api.registry_facade import registry_routes
 from eventbus_gateway.api.routes import Access, Route
+from eventbus_gateway.api.settings import HttpSettings
 from eventbus_gateway.api.settle import Settle
 from eventbus_gateway.api.subscriptions import Subscriptions
 from eventbus_gateway.api.topics import Topics
@@ -77,6 +79,21 @@ def public_routes(
     if registry is not None:
         routes += [Route(method, path, Access.OPEN, handler) for method, path, handler in registry_routes(registry)]
     return routes
+
+
+def contract_routes(settings: HttpSettings) -> list[Route]:
+    """Routes of the public port that say what all the others take and give.
+
+    Args:
+        settings: whether they are wanted.
+    """
+    if not settings.contract:
+        return []
+    contract = Contract()
+    return [
+        Route("GET", "/openapi.json", Access.OPEN, contract.document),
+        Route("GET", "/docs", Access.OPEN, contract.page),
+    ]
 
 
 def subscription_routes(resource: Subscriptions | NotEnabled, dead_letters: Handler) -> list[Route]:

@@ -13,11 +13,11 @@ from tests.contract.running import KEY, LIMITED, PULLED, PUSHED, STRANGER, TOPIC
 # What the state of the gateway, and not the form of the request, decides.
 ELSEWHERE: Mapping[str, set[int]] = {
     # Nobody has the lease of these tokens.
-    **dict.fromkeys(("ack", "release", "extend", "reject"), {410}),
+    **{name: {410} for name in ("ack", "release", "extend", "reject")},
     # The registry is there to be read.
-    **dict.fromkeys(("deleteSubject", "registerSchema", "deleteVersion"), {405}),
+    **{name: {405} for name in ("deleteSubject", "registerSchema", "deleteVersion")},
     # Neither schema nor id of the examples is the one that there is.
-    **dict.fromkeys(("findSchema", "describeSchema", "describeSchemaText", "listSchemaVersions"), {404}),
+    **{name: {404} for name in ("findSchema", "describeSchema", "describeSchemaText", "listSchemaVersions")},
 }
 OF_WEBHOOKS = {"testWebhook", "rotateSecret", "listAttempts"}
 PATIENCE = 30.0

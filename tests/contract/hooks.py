@@ -9,13 +9,9 @@ import schemathesis
 @schemathesis.serializer("application/x-ndjson")
 def lines(_context: Any, value: Any) -> Any:
     """Lines are text, whatever they are made of."""
-    return (
-        value
-        if isinstance(value, bytes)
-        else value.encode()
-        if isinstance(value, str)
-        else json.dumps(value).encode()
-    )
+    if isinstance(value, bytes):
+        return value
+    return value.encode() if isinstance(value, str) else json.dumps(value).encode()
 
 
 @schemathesis.hook

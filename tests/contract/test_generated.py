@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from openapi.build import SERVED
-from tests.contract.running import KEY, PUSHED, TOPIC, Running, running
+from tests.contract.running import KEY, PULLED, PUSHED, TOPIC, Running, running
 from tests.end_to_end.process import toml
 
 SEED = 20_260_101
@@ -38,6 +38,7 @@ def configuration(schema_id: int) -> Mapping[str, Any]:
         "checks": {"negative_data_rejection": {"expected-statuses": [*REFUSALS]}},
         "operations": [
             accepted(OF_WEBHOOKS, "412", parameters={"name": PUSHED}),
+            {"include-operation-id": ["receive"], "parameters": {"name": PULLED}},
             # Versions that nobody has seen, filters and topics that are none: their grammar is not in the contract.
             accepted(["putSubscription"], "412", "422", parameters={"name": "comes-and-goes"}),
             accepted(CHANGES[1:], "412", parameters={"name": "comes-and-goes"}),

@@ -55,13 +55,15 @@ def test_the_contract_is_served_as_json(gateway: Served) -> None:
 def test_who_has_it_already_is_told_so_without_a_body(gateway: Served, path: str) -> None:
     first = gateway.client.get(path)
     tag = first.headers["etag"]
-    for known in (tag, f"W/{tag}", f'"other", {tag}', "*"):
+    for known in (tag, f"W/{tag}", f'"other", {tag}', f'W/"with,comma" ,{tag}', "*"):
         answer = gateway.client.get(path, headers={"if-none-match": known})
         assert (answer.status_code, answer.content, answer.headers["etag"]) == (304, b"", tag)
         assert "content-length" not in answer.headers
         assert answer.headers["x-request-id"]
     assert gateway.client.get(path, headers={"if-none-match": '"other"'}).content == first.content
-    assert gateway.client.get(path, headers={"if-none-match": "other"}).json()["code"] == "invalid_header"
+    for malformed in ("other", '"a""b"', '"a" "b"', '"a', '"a",*', ""):
+        answer = gateway.client.get(path, headers={"if-none-match": malformed})
+        assert answer.json()["code"] == "invalid_header", malformed
     assert gateway.client.head(path).headers["etag"] == tag
 
 

@@ -13,7 +13,9 @@ _IF_NONE_MATCH = b"if-none-match"
 _ANY = b"*"
 _MAX_TAGS = 32
 # RFC 9110 section 8.8.3.
-_TAG = re.compile(rb'(W/)?"([\x21\x23-\x7e\x80-\xff]*)"')
+_TAG = re.compile(rb'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"')
+# A comma can be within a tag, so that it alone does not tell where one ends.
+_LIST = re.compile(rb"%b(?:[ \t]*,[ \t]*%b)*" % (_TAG.pattern, _TAG.pattern))
 
 
 def etag(version: int) -> bytes:
@@ -62,7 +64,10 @@ def _tags(request: Request, name: bytes) -> list[bytes] | None:
         return None
     if name in request.repeated:
         raise InvalidHeader(f"The header {name.decode()} came more than once.")
-    tags = [tag.strip(b" \t") for tag in value.split(b",")]
-    if tags != [_ANY] and (len(tags) > _MAX_TAGS or not all(_TAG.fullmatch(tag) for tag in tags)):
+    value = value.strip(b" \t")
+    if value == _ANY:
+        return [_ANY]
+    tags = _TAG.findall(value)
+    if len(tags) > _MAX_TAGS or _LIST.fullmatch(value) is None:
         raise InvalidHeader(f'{name.decode()} is * or a list of entity tags such as "12", as ETag gives them.')
     return tags

@@ -44,7 +44,9 @@ def _file(folder: Path, bootstrap: str, prefix: str = PREFIX, **auth: Any) -> st
 
 
 def _gateway(bootstrap: str, prefix: str = PREFIX, *, wait: bool = True) -> GatewayProcess:
-    return GatewayProcess(bootstrap, wait=wait, auth=_auth(), subscriptions={"internal_topic_prefix": prefix})
+    kafka = {"check_seconds": 2}
+    internal = {"internal_topic_prefix": prefix}
+    return GatewayProcess(bootstrap, wait=wait, auth=_auth(), kafka=kafka, subscriptions=internal)
 
 
 def _keys(file: str, *arguments: str) -> tuple[int, str, str]:

@@ -6,7 +6,7 @@ the floor again, so that a machine that is slow for a while is slow for both. Th
 - ``publish-single`` and ``publish-one-connection``: a bare uvicorn that reads the same requests and answers each with
   a constant, under the same load;
 - ``publish-batch100``: librdkafka in a plain loop, with the very records that the gateway has written;
-- ``publish-key`` and ``publish-token``: the same gateway in front of callers that need no credential;
+- ``publish-key`` and ``publish-token``: the same gateway under the same load, where nobody looks at the credentials;
 - ``pull-…``: librdkafka in a plain loop that reads and decodes the very records that are pulled;
 - ``webhook-…``: such a loop that also sends them with aiohttp, in requests of the same size;
 - ``patterns-…``: parsing the events.

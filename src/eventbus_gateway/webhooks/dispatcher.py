@@ -7,7 +7,6 @@ import asyncio
 import logging
 import random
 import time
-from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -308,8 +307,9 @@ class Dispatcher:
         outcome = _BROKEN if sent.outcome is None else sent.outcome
         tried = list(map(Tried.of, sent.request.events, sent.ids))
         self._attempts.add(tried, _milliseconds(at), took_ms, outcome, decisions)
-        for what, count in Counter(map(_what, decisions)).items():
-            self._hand.counted(what, count)
+        became = list(map(_what, decisions))
+        for what in set(became):
+            self._hand.counted(what, became.count(what))
 
     # How it ends.
 

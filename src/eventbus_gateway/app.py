@@ -41,7 +41,7 @@ from eventbus_gateway.config import Config
 from eventbus_gateway.errors import GatewayError
 from eventbus_gateway.gauges import measure, measure_replica
 from eventbus_gateway.identity.identity import Identity
-from eventbus_gateway.identity.key_topic import key_topic
+from eventbus_gateway.identity.key_topic import needed_topics
 from eventbus_gateway.kafka.administration import Administration
 from eventbus_gateway.kafka.checks import Checks
 from eventbus_gateway.kafka.cluster import Cluster
@@ -56,7 +56,6 @@ from eventbus_gateway.kafka.producer import KafkaProducer
 from eventbus_gateway.kafka.reader import KafkaReader
 from eventbus_gateway.schemas.cache import Schemas
 from eventbus_gateway.schemas.opening import registry
-from eventbus_gateway.subscriptions.needed_topics import internal_names
 from eventbus_gateway.subscriptions.outgoing import Outgoing
 from eventbus_gateway.subscriptions.replica import Replica, Surroundings
 from eventbus_gateway.telemetry import Metrics
@@ -136,9 +135,7 @@ class App:
         self._identity.measure(self.metrics.gauge)
         positions = Positions if embedded is None else EmbeddedPositions
         self._positions = positions(self._administration, config.kafka, config.consume)
-        internal = list(internal_names(config.subscriptions)) if config.subscriptions.enabled else []
-        if config.auth.uses_key_table:
-            internal.append(key_topic(config.subscriptions).name)
+        internal = [topic.name for topic in needed_topics(config.auth, config.subscriptions)]
         self._checks = Checks(config.kafka, self._administration, self._producer, config.topics, internal)
         self._reader = _kafka_reader(config, self._positions, self._producer)
         self._drain = Drain()

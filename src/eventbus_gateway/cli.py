@@ -25,12 +25,11 @@ from eventbus_gateway.cli_config import CONFIG, load_or_exit
 from eventbus_gateway.cli_keys import keys
 from eventbus_gateway.config import Config, describe
 from eventbus_gateway.errors import GatewayError
-from eventbus_gateway.identity.key_topic import key_topic
+from eventbus_gateway.identity.key_topic import needed_topics
 from eventbus_gateway.kafka.administration import Administration
 from eventbus_gateway.kafka.embedded import EmbeddedKafka
 from eventbus_gateway.kafka.internal_topics import Finding, InternalTopics, WantedTopic, create_commands
 from eventbus_gateway.schemas.folder import FolderRegistry
-from eventbus_gateway.subscriptions.needed_topics import internal_topics
 from eventbus_gateway.webhooks import lines
 from eventbus_gateway.webhooks.signing import InvalidSecret, Secret, Verifier
 from eventbus_gateway.workers import Leash, Workers, environ, reserved
@@ -90,7 +89,7 @@ def init(path: Path | None, only_print: bool, seconds: float) -> None:
     """
     config = load_or_exit(path, os.environ)
     logs.configure("ERROR")
-    wanted = _needed_topics(config)
+    wanted = needed_topics(config.auth, config.subscriptions)
     if not wanted:
         click.echo("No topics are needed: subscriptions.enabled and auth.key_table are false.")
         return
@@ -229,12 +228,6 @@ def _supervise(config: Config, path: Path | None, workers: int) -> int:
             return asyncio.run(supervisor.run(ready))
     except OSError as error:
         raise click.ClickException(f"Cannot listen: {error.strerror}.") from error
-
-
-def _needed_topics(config: Config) -> tuple[WantedTopic, ...]:
-    of_subscriptions = internal_topics(config.subscriptions) if config.subscriptions.enabled else ()
-    of_keys = (key_topic(config.subscriptions),) if config.auth.uses_key_table else ()
-    return (*of_subscriptions, *of_keys)
 
 
 async def _created(config: Config, wanted: Sequence[WantedTopic], seconds: float) -> tuple[list[str], list[Finding]]:

@@ -5,6 +5,7 @@ import os
 import queue
 import select
 import threading
+from typing import Protocol
 
 from eventbus_gateway.telemetry import Metrics
 
@@ -12,6 +13,12 @@ _FLUSH_SECONDS = 0.2
 _STOP_SECONDS = 2.0
 # Lines leave in blocks small enough to stay in the processor's cache until they are written.
 _BLOCK_BYTES = 32_768
+
+
+class LineSink(Protocol):
+    """Takes lines without ever waiting; ``AccessLog`` is one."""
+
+    def write(self, line: bytes) -> None: ...
 
 
 class AccessLog:

@@ -4,11 +4,11 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import orjson
 
-from eventbus_gateway.api.access_log import AccessLog
+from eventbus_gateway.api.access_log import AccessLog, LineSink
 from eventbus_gateway.api.http import Answer, Request
 from eventbus_gateway.api.problems import status_of
 from eventbus_gateway.api.routes import Route
@@ -23,12 +23,6 @@ _MAX_RESOURCE = 512
 # Behind these nobody knows whether something was done.
 _UNKNOWN = frozenset({500, 504})
 _CREATED = 201
-
-
-class LineSink(Protocol):
-    """Takes lines without ever waiting."""
-
-    def write(self, line: bytes) -> None: ...
 
 
 class Audited(NamedTuple):

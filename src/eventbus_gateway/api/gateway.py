@@ -4,10 +4,10 @@ import logging
 import time
 import traceback
 from http import HTTPStatus
-from typing import Protocol
 
 import orjson
 
+from eventbus_gateway.api.access_log import LineSink
 from eventbus_gateway.api.audit import Audit
 from eventbus_gateway.api.http import Answer, Request
 from eventbus_gateway.api.problems import problem
@@ -40,12 +40,6 @@ _STATUS = {status.value: str(status.value) for status in HTTPStatus}
 
 # Looked up once: members of an Enum are found by a slow path of their class.
 _PUBLISH = Action.PUBLISH
-
-
-class LineSink(Protocol):
-    """Takes log lines without ever waiting."""
-
-    def write(self, line: bytes) -> None: ...
 
 
 class Gateway:

@@ -1,5 +1,6 @@
 """The TOML file, and how a file is read within a bound."""
 
+import os
 import pathlib
 import re
 import tomllib
@@ -27,6 +28,11 @@ def read_file(path: pathlib.Path) -> Found:
     except Unreadable as error:
         return Found({}, [ConfigFault(str(path), str(error))])
     return Found(dict(flatten((), table, Source(str(path), 0))), [])
+
+
+def is_readable(name: str) -> bool:
+    """Whether there is a file of this name that the process may read."""
+    return pathlib.Path(name).is_file() and os.access(name, os.R_OK)
 
 
 def read_text(path: pathlib.Path, limit: int) -> str:

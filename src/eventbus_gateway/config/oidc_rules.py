@@ -1,40 +1,46 @@
 """What the issuers of tokens must fulfil, each for itself, together, and beside other credentials."""
 
-import os
-import pathlib
 import re
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 from eventbus_gateway.auth.oidc.settings import OidcIssuerSettings, is_reserved
 from eventbus_gateway.auth.settings import AuthSettings
-
-Fault = tuple[str, str, tuple[str, ...]]
-"""The key that is to be changed, what is expected, and the keys that were looked at."""
+from eventbus_gateway.config.broken import Broken, broken
+from eventbus_gateway.config.files import is_readable
 
 _ISSUERS = "auth.oidc"
 
 
-def oidc_faults(auth: AuthSettings) -> Iterator[Fault]:
+def oidc_faults(auth: AuthSettings) -> Iterator[Broken]:
     """Everything that is wrong with the issuers."""
     if "oidc" in auth.ways and not auth.oidc:
-        yield _ISSUERS, "is empty, and auth.methods has oidc", (_ISSUERS, "auth.mode", "auth.methods")
+        yield broken("is empty, and auth.methods has oidc", _ISSUERS, "auth.mode", "auth.methods")
     elif "oidc" not in auth.ways and auth.oidc:
-        yield _ISSUERS, "would not be used: auth.methods has no oidc", (_ISSUERS, "auth.mode", "auth.methods")
+        yield broken("would not be used: auth.methods has no oidc", _ISSUERS, "auth.mode", "auth.methods")
     for name in ("prefix", "issuer"):
         yield from _twice(auth, name)
     for at, issuer in enumerate(auth.oidc):
         for name, sentence in _of_one(issuer):
-            yield f"{_ISSUERS}[{at}].{name}", sentence, (_ISSUERS,)
+            yield Broken(f"{_ISSUERS}[{at}].{name}", sentence, (_ISSUERS,))
     yield from _reserved(auth)
 
 
-def _twice(auth: AuthSettings, name: str) -> Iterator[Fault]:
+def configured_principals(auth: AuthSettings) -> Iterator[tuple[str, str, str]]:
+    """Whom keys and certificates of the configuration stand for: the list, the place in it, and the name."""
+    api_keys = [key.principal for key in auth.api_keys]
+    certificates = [certificate.principal for certificate in auth.certificates]
+    for key, principals in (("auth.api_keys", api_keys), ("auth.certificates", certificates)):
+        for at, principal in enumerate(principals):
+            yield key, f"{key}[{at}].principal", principal
+
+
+def _twice(auth: AuthSettings, name: str) -> Iterator[Broken]:
     first: dict[str, int] = {}
     for at, issuer in enumerate(auth.oidc):
         other = first.setdefault(getattr(issuer, name), at)
         if other != at:
-            yield f"{_ISSUERS}[{at}].{name}", f"is the same as of {_ISSUERS}[{other}]", (_ISSUERS,)
+            yield Broken(f"{_ISSUERS}[{at}].{name}", f"is the same as of {_ISSUERS}[{other}]", (_ISSUERS,))
 
 
 def _of_one(issuer: OidcIssuerSettings) -> Iterator[tuple[str, str]]:
@@ -47,7 +53,7 @@ def _of_one(issuer: OidcIssuerSettings) -> Iterator[tuple[str, str]]:
             yield "jwks_url", "must be https:// with a host, without user or fragment"
         elif not _may_be_fetched(issuer.jwks_url, issuer):
             yield "jwks_url", "must be https://, or set allow_http for development"
-    if issuer.ca_file is not None and not _is_readable(issuer.ca_file):
+    if issuer.ca_file is not None and not is_readable(issuer.ca_file):
         yield "ca_file", "is not a file that can be read"
     if issuer.max_key_age_seconds < issuer.refresh_seconds:
         yield "max_key_age_seconds", "must be at least refresh_seconds"
@@ -69,16 +75,8 @@ def _may_be_fetched(text: str, issuer: OidcIssuerSettings) -> bool:
     return issuer.allow_http or urlsplit(text).scheme == "https"
 
 
-def _is_readable(name: str) -> bool:
-    return pathlib.Path(name).is_file() and os.access(name, os.R_OK)
-
-
-def _reserved(auth: AuthSettings) -> Iterator[Fault]:
+def _reserved(auth: AuthSettings) -> Iterator[Broken]:
     """A key or certificate with the name of a token's principal would be taken for the same caller."""
-    api_keys = [key.principal for key in auth.api_keys]
-    certificates = [certificate.principal for certificate in auth.certificates]
-    for key, principals in (("auth.api_keys", api_keys), ("auth.certificates", certificates)):
-        for at, principal in enumerate(principals):
-            if is_reserved(principal, auth.oidc):
-                sentence = "must not begin with the prefix of an issuer in auth.oidc and a dot"
-                yield f"{key}[{at}].principal", sentence, (key, _ISSUERS)
+    for key, place, principal in configured_principals(auth):
+        if is_reserved(principal, auth.oidc):
+            yield Broken(place, "must not begin with the prefix of an issuer in auth.oidc and a dot", (key, _ISSUERS))

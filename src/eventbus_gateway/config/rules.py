@@ -11,8 +11,9 @@ from eventbus_gateway.config import kafka_rules
 from eventbus_gateway.config.broken import Broken
 from eventbus_gateway.config.broken import broken as _broken
 from eventbus_gateway.config.broken import plain as _plain
+from eventbus_gateway.config.files import is_readable
 from eventbus_gateway.config.model import Config
-from eventbus_gateway.config.oidc_rules import oidc_faults
+from eventbus_gateway.config.oidc_rules import configured_principals, oidc_faults
 from eventbus_gateway.webhooks.sealing import InvalidKeys, parse_keys
 
 _SECRET_LENGTH = 32
@@ -144,17 +145,13 @@ def _certificates(config: Config) -> Iterator[Broken]:
 
 def _nobody(config: Config) -> Iterator[Broken]:
     """No credential may stand for those who have none."""
-    auth = config.auth
-    api_keys = [key.principal for key in auth.api_keys]
-    certificates = [certificate.principal for certificate in auth.certificates]
-    for key, principals in (("auth.api_keys", api_keys), ("auth.certificates", certificates)):
-        for at, principal in enumerate(principals):
-            if principal == ANONYMOUS.name:
-                yield Broken(f"{key}[{at}].principal", "must not be that of callers without a credential", (key,))
+    for key, place, principal in configured_principals(config.auth):
+        if principal == ANONYMOUS.name:
+            yield Broken(place, "must not be that of callers without a credential", (key,))
 
 
 def _oidc(config: Config) -> Iterator[Broken]:
-    return (Broken(*fault) for fault in oidc_faults(config.auth))
+    return oidc_faults(config.auth)
 
 
 def _grants(config: Config) -> Iterator[Broken]:
@@ -256,7 +253,7 @@ def _files(config: Config) -> Iterator[Broken]:
         "webhooks.ca_file": config.webhooks.ca_file,
     }
     for key, name in files.items():
-        if name is not None and not (pathlib.Path(name).is_file() and os.access(name, os.R_OK)):
+        if name is not None and not is_readable(name):
             yield _broken("is not a file that can be read", key)
     folder = config.registry.folder
     if folder and not (pathlib.Path(folder).is_dir() and os.access(folder, os.R_OK | os.X_OK)):

@@ -1,6 +1,9 @@
 """Settings of the gateway as properties of librdkafka."""
 
+from collections.abc import Mapping
 from typing import Any
+
+from pydantic import SecretStr
 
 from eventbus_gateway.kafka.msk_iam import msk_tokens
 from eventbus_gateway.kafka.settings import KafkaSettings
@@ -29,33 +32,38 @@ def client_config(settings: KafkaSettings) -> dict[str, Any]:
 
 
 def _tls(settings: KafkaSettings) -> dict[str, Any]:
-    config: dict[str, Any] = {}
-    if settings.security_protocol.endswith("SSL"):
-        # The default; who trusts a private authority must not take any of its certificates for any broker.
-        config["ssl.endpoint.identification.algorithm"] = "https"
-    if settings.ca_file is not None:
-        config["ssl.ca.location"] = settings.ca_file
-    if settings.client_certificate_file is not None:
-        config["ssl.certificate.location"] = settings.client_certificate_file
-    if settings.client_key_file is not None:
-        config["ssl.key.location"] = settings.client_key_file
-    if settings.client_key_password is not None:
-        config["ssl.key.password"] = settings.client_key_password.get_secret_value()
-    return config
+    return _those_set(
+        {
+            # The default; who trusts a private authority must not take any of its certificates for any broker.
+            "ssl.endpoint.identification.algorithm": "https" if settings.security_protocol.endswith("SSL") else None,
+            "ssl.ca.location": settings.ca_file,
+            "ssl.certificate.location": settings.client_certificate_file,
+            "ssl.key.location": settings.client_key_file,
+            "ssl.key.password": settings.client_key_password,
+        }
+    )
 
 
 def _sasl(settings: KafkaSettings) -> dict[str, Any]:
-    config: dict[str, Any] = {}
     if settings.sasl_mechanism == "AWS_MSK_IAM":
         # librdkafka calls this on a thread of its own, so clients that nobody polls get new tokens, too.
         return {"sasl.mechanisms": "OAUTHBEARER", "oauth_cb": msk_tokens(settings)}
-    if settings.sasl_mechanism is not None:
-        config["sasl.mechanisms"] = settings.sasl_mechanism
-    if settings.sasl_username is not None:
-        config["sasl.username"] = settings.sasl_username
-    if settings.sasl_password is not None:
-        config["sasl.password"] = settings.sasl_password.get_secret_value()
-    return config
+    return _those_set(
+        {
+            "sasl.mechanisms": settings.sasl_mechanism,
+            "sasl.username": settings.sasl_username,
+            "sasl.password": settings.sasl_password,
+        }
+    )
+
+
+def _those_set(properties: Mapping[str, str | SecretStr | None]) -> dict[str, Any]:
+    """Properties without those that are not set, secrets in plain text."""
+    return {
+        name: value.get_secret_value() if isinstance(value, SecretStr) else value
+        for name, value in properties.items()
+        if value is not None
+    }
 
 
 def producer_config(settings: KafkaSettings) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 import asyncio
 import base64
-import contextlib
 import ssl
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -10,6 +9,7 @@ from urllib.parse import urlsplit
 
 import httpx2
 
+from eventbus_gateway.bounded_http import TooLarge, body_within, time_limits
 from eventbus_gateway.errors import RegistryUnavailable
 from eventbus_gateway.schemas.settings import RegistrySettings
 
@@ -53,9 +53,7 @@ class RegistryClient:
         self._timeout = settings.timeout_seconds
         self._max_bytes = settings.max_response_bytes
         self._headers = _headers(settings)
-        self._extensions = {
-            "timeout": httpx2.Timeout(settings.timeout_seconds, connect=settings.connect_timeout_seconds).as_dict()
-        }
+        self._extensions = time_limits(settings.timeout_seconds, settings.connect_timeout_seconds)
         self._transport = httpx2.AsyncHTTPTransport(
             verify=_tls(settings),
             trust_env=False,
@@ -105,6 +103,8 @@ class RegistryClient:
             raise RegistryUnavailable("the schema registry does not accept connections in time") from None
         except (TimeoutError, httpx2.TimeoutException):
             raise RegistryUnavailable(f"the schema registry did not answer within {self._timeout:g} s") from None
+        except TooLarge:
+            raise RegistryUnavailable(f"the schema registry's answer exceeds {self._max_bytes} bytes") from None
         except httpx2.DecodingError:
             raise RegistryUnavailable("the schema registry's answer does not decompress") from None
         # A broken TLS connection surfaces as the OSError that it is, past the mapping of httpx2.
@@ -114,7 +114,7 @@ class RegistryClient:
     async def _exchange(self, request: httpx2.Request) -> Reply:
         response = await self._send(request)
         try:
-            body = await self._body(response) if response.status_code in READ_STATUSES else b""
+            body = await body_within(response, self._max_bytes) if response.status_code in READ_STATUSES else b""
         finally:
             await response.aclose()
         return Reply(response.status_code, body, _retry_after(response.headers.get("retry-after")))
@@ -125,16 +125,6 @@ class RegistryClient:
         except (httpx2.RemoteProtocolError, httpx2.ReadError, httpx2.WriteError):
             # The registry may close an idle connection just as it is taken from the pool. Questions may be repeated.
             return await self._transport.handle_async_request(request)
-
-    async def _body(self, response: httpx2.Response) -> bytes:
-        body = bytearray()
-        # httpx2 inflates at most 1 MiB at a time, so the bound is passed by no more than that.
-        async with contextlib.aclosing(response.aiter_bytes()) as chunks:
-            async for chunk in chunks:
-                body += chunk
-                if len(body) > self._max_bytes:
-                    raise RegistryUnavailable(f"the schema registry's answer exceeds {self._max_bytes} bytes")
-        return bytes(body)
 
 
 def _base(url: str) -> str:

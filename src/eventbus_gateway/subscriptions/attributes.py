@@ -1,6 +1,5 @@
 """CloudEvents attributes of records, from their headers (CloudEvents Kafka binding, binary mode) and their places."""
 
-import binascii
 import re
 from typing import Any
 
@@ -88,8 +87,3 @@ def _put_carefully(event: dict[str, Any], headers: Headers) -> None:
 def key_text(key: Any) -> str:
     """A decoded key as the text of an attribute: strings as they are, all else as JSON."""
     return key if key.__class__ is str else orjson.dumps(key).decode()
-
-
-def base64_text(raw: bytes) -> str:
-    """Bytes as CloudEvents writes them (RFC 4648 section 4)."""
-    return binascii.b2a_base64(raw, newline=False).decode("ascii")

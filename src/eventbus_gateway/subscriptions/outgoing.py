@@ -16,10 +16,11 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from eventbus_gateway.base64_text import base64_text
 from eventbus_gateway.errors import CorruptRecord, SchemaMissing, SchemaUnusable
 from eventbus_gateway.kafka.consumed import Consumed
 from eventbus_gateway.schema_ids import CONFLUENT, Framing, SchemaId
-from eventbus_gateway.subscriptions.attributes import base64_text, key_text, stored_attributes
+from eventbus_gateway.subscriptions.attributes import key_text, stored_attributes
 from eventbus_gateway.subscriptions.codecs import Codec, Codecs, Unpacking
 from eventbus_gateway.subscriptions.instants import Timestamps
 from eventbus_gateway.subscriptions.layouts import Layouts, Values, are_plain

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from eventbus_gateway.subscriptions.attributes import base64_text
+from eventbus_gateway.base64_text import base64_text
 from eventbus_gateway.subscriptions.bodies import Body
 from eventbus_gateway.subscriptions.instants import timestamp
 from eventbus_gateway.subscriptions.webhook_auth import Secret

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 from urllib.parse import unquote_to_bytes
 
-from eventbus_gateway.subscriptions.attributes import base64_text
+from eventbus_gateway.base64_text import base64_text
 
 STRUCTURED = "application/cloudevents+json"
 BATCH = "application/cloudevents-batch+json"

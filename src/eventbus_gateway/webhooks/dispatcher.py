@@ -180,6 +180,8 @@ class Dispatcher:
         if not isinstance(delivery, WebhookDelivery):
             raise TypeError("only webhooks are dispatched")
         self._subscription = subscription
+        # Made once: for owners with dots it takes a hash.
+        self._name = subscription.full_name
         self._signer = self._services.signer_of(subscription) if delivery.signing != "none" else None
         self._credentials = self._services.credentials_of(subscription)
         return delivery
@@ -290,7 +292,7 @@ class Dispatcher:
         self._heard.note(outcome, self._services.now())
         self.trouble = None
         word = "success" if outcome.is_success else _word(outcome)
-        self._services.count(self._subscription.full_name, word)
+        self._services.count(self._name, word)
         # Another owner may have the events by now, whatever the receiver has said.
         if not self._hand.may():
             self._endpoint.abandon(request.permit)

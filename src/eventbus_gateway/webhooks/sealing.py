@@ -8,7 +8,7 @@ import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from eventbus_gateway.webhooks.base64_text import decoded, url_decoded, url_encoded
+from eventbus_gateway.base64_text import decoded, url_decoded, url_encoded
 
 KEY_BYTES = 32
 MAX_KEYS = 8

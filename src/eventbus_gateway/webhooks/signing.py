@@ -13,8 +13,7 @@ from enum import Enum
 from hashlib import sha256
 from typing import Final, Self
 
-from eventbus_gateway.subscriptions.attributes import base64_text
-from eventbus_gateway.webhooks.base64_text import decoded
+from eventbus_gateway.base64_text import base64_text, decoded
 
 ID_HEADER: Final = "webhook-id"
 TIMESTAMP_HEADER: Final = "webhook-timestamp"

@@ -8,7 +8,7 @@ from joserfc.errors import JoseError
 from joserfc.jwk import JWKRegistry, Key
 from joserfc.jws import JWSRegistry
 
-from eventbus_gateway.auth.oidc.compact import Presented, json_object
+from eventbus_gateway.auth.oidc.compact import MAX_KID_CHARACTERS, Presented, json_object
 
 _RSA = frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"})
 # A key is for the algorithms of its kind and for no others (RFC 8725 section 3.1; kinds of RFC 7518, 8037 and 9864).
@@ -23,7 +23,6 @@ _MATERIAL: Mapping[str, tuple[str, ...]] = {"RSA": ("n", "e"), "EC": ("crv", "x"
 _RSA_BITS = range(2_048, 8_193)  # shorter ones can be broken, longer ones take long
 _RSA_EXPONENT_BITS = 32  # likewise; those that are too small are refused by the library
 _MAX_MEMBER_CHARACTERS = 2_048
-_MAX_KID_CHARACTERS = 256
 
 
 class UnusableKeySet(Exception):
@@ -118,7 +117,7 @@ def _is_for_verifying(entry: dict[str, Any]) -> bool:
     kid, operations = entry.get("kid"), entry.get("key_ops", ["verify"])
     return (
         isinstance(kid, str)
-        and 0 < len(kid) <= _MAX_KID_CHARACTERS
+        and 0 < len(kid) <= MAX_KID_CHARACTERS
         and entry.get("use", "sig") == "sig"
         and isinstance(operations, list)
         and "verify" in operations

@@ -1,7 +1,6 @@
 """Where an issuer's keys come from: one bounded fetch."""
 
 import asyncio
-import contextlib
 import ssl
 from typing import Protocol
 from urllib.parse import urlsplit
@@ -10,6 +9,7 @@ import httpx2
 
 from eventbus_gateway.auth.oidc.compact import json_object
 from eventbus_gateway.auth.oidc.settings import OidcIssuerSettings
+from eventbus_gateway.bounded_http import TooLarge, body_within, time_limits
 
 _OK = 200
 _HEADERS = {"accept": "application/json", "accept-encoding": "gzip", "user-agent": "eventbus-gateway"}
@@ -55,9 +55,7 @@ class HttpKeySource:
         self._max_bytes = settings.max_response_bytes
         if not self._may_fetch(settings.jwks_url or settings.issuer):
             raise ValueError(f"auth.oidc {settings.prefix}: keys are fetched from https:// only, without user")
-        self._extensions = {
-            "timeout": httpx2.Timeout(settings.timeout_seconds, connect=settings.connect_timeout_seconds).as_dict()
-        }
+        self._extensions = time_limits(settings.timeout_seconds, settings.connect_timeout_seconds)
         self._transport = httpx2.AsyncHTTPTransport(
             verify=tls or _tls(settings),
             trust_env=False,
@@ -75,6 +73,8 @@ class HttpKeySource:
                 return await self._get(self._jwks_url or await self._discovered())
         except (TimeoutError, httpx2.TimeoutException):
             raise NotFetched(f"no answer within {self._timeout:g} s") from None
+        except TooLarge:
+            raise NotFetched(f"the answer exceeds {self._max_bytes} bytes") from None
         except httpx2.DecodingError:
             raise NotFetched("the answer does not decompress") from None
         # A broken TLS connection surfaces as the OSError that it is, past the mapping of httpx2.
@@ -115,19 +115,9 @@ class HttpKeySource:
         try:
             if response.status_code != _OK:
                 raise NotFetched(f"the answer is {response.status_code}")
-            return await self._body(response)
+            return await body_within(response, self._max_bytes)
         finally:
             await response.aclose()
-
-    async def _body(self, response: httpx2.Response) -> bytes:
-        body = bytearray()
-        # httpx2 inflates at most 1 MiB at a time, so the bound is passed by no more than that.
-        async with contextlib.aclosing(response.aiter_bytes()) as chunks:
-            async for chunk in chunks:
-                body += chunk
-                if len(body) > self._max_bytes:
-                    raise NotFetched(f"the answer exceeds {self._max_bytes} bytes")
-        return bytes(body)
 
 
 def _tls(settings: OidcIssuerSettings) -> ssl.SSLContext:

@@ -10,6 +10,7 @@ import struct
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from eventbus_gateway.base64_text import base64_text
 from eventbus_gateway.schemas.codec.schema import Dialect, Leaf, listed
 from eventbus_gateway.schemas.codec.wire import (
     DOUBLE_MAX,
@@ -140,10 +141,6 @@ def base64(expected: str) -> Pack:
     return read
 
 
-def _base64_text(raw: bytes) -> str:
-    return binascii.b2a_base64(raw, newline=False).decode("ascii")
-
-
 def latin1_text(raw: bytes) -> str:
     """One character for each byte."""
     return raw.decode("latin-1")
@@ -209,7 +206,7 @@ def primitive(kind: str, dialect: Dialect) -> Leaf | None:
     if kind == "bytes":
         expected = "bytes as base64" if dialect == "plain" else "bytes as a string of characters up to U+00FF"
         read = base64(expected) if dialect == "plain" else latin1(expected)
-        show = _base64_text if dialect == "plain" else latin1_text
+        show = base64_text if dialect == "plain" else latin1_text
         return Leaf("bytes", "bytes", expected, kinds(text=RANK_BYTES), frozenset((str,)), with_length(read), show)
     return _PRIMITIVES.get(kind)
 
@@ -225,7 +222,7 @@ def fixed(name: str, size: int, dialect: Dialect) -> Leaf:
     form = "as base64" if dialect == "plain" else "as a string of characters up to U+00FF"
     expected = f"{size} bytes {form}"
     read = base64(expected) if dialect == "plain" else latin1(expected)
-    show = _base64_text if dialect == "plain" else latin1_text
+    show = base64_text if dialect == "plain" else latin1_text
     pack = of_size(read, size, expected)
     return Leaf("fixed", name, expected, kinds(text=RANK_FIXED), frozenset((str,)), pack, show, size=size)
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
 
 from eventbus_gateway.errors import Fault, InvalidFilter
+from eventbus_gateway.pieces import in_order
 from eventbus_gateway.subscriptions.patterns import addresses, folding, wildcards
 from eventbus_gateway.subscriptions.patterns.conditions import (
     Alternative,
@@ -70,7 +71,7 @@ def _wildcard(operand: Any, pointer: str) -> Alternative:
     pieces = _pieces(operand, pointer)
     if len(pieces) == 1:
         return Alternative(keys=frozenset(pieces))
-    return Alternative(test=wildcards.test_for(pieces))
+    return Alternative(test=in_order(pieces))
 
 
 def _cidr(operand: Any, pointer: str) -> Alternative:

@@ -1,11 +1,14 @@
 """Base64 with one spelling: what is decoded and encoded again is the same text."""
 
-from binascii import Error, a2b_base64
-
-from eventbus_gateway.subscriptions.attributes import base64_text
+from binascii import Error, a2b_base64, b2a_base64
 
 _URL_SAFE = str.maketrans("+/", "-_")
 _PLAIN = str.maketrans("-_", "+/")
+
+
+def base64_text(raw: bytes) -> str:
+    """Bytes as base64 (RFC 4648 section 4), as CloudEvents writes them."""
+    return b2a_base64(raw, newline=False).decode("ascii")
 
 
 def decoded(text: str) -> bytes | None:

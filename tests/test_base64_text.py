@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eventbus_gateway.subscriptions.attributes import base64_text
-from eventbus_gateway.webhooks.base64_text import decoded, url_decoded, url_encoded
+from eventbus_gateway.base64_text import base64_text, decoded, url_decoded, url_encoded
 
 
 @given(st.binary(max_size=70))

@@ -5,10 +5,11 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from loadtests.local_issuer import JWKS, PATIENCE_SECONDS, Canned, LocalIssuer, rsa_key
+from loadtests.local_issuer import JWKS, LocalIssuer, rsa_key
 from tests.api.guarded import AUTH as GUARDED
 from tests.api.guarded import CLINIC, bearer
 from tests.api.publishing import TOPICS, attribute, kafka, problem, publish, registry
+from tests.scripted_server import PATIENCE_SECONDS, Canned
 from tests.serving import Served, Way
 
 from eventbus_gateway.auth.oidc.settings import OidcIssuerSettings

@@ -11,7 +11,8 @@ import pytest
 from tests.broker import Broker
 from tests.conftest import TopicFactory
 from tests.end_to_end.process import GatewayProcess
-from tests.schemas.registry_server import Canned, RegistryServer
+from tests.schemas.registry_server import RegistryServer
+from tests.scripted_server import Canned
 
 pytestmark = pytest.mark.broker
 

@@ -9,7 +9,8 @@ from typing import Literal
 
 import orjson
 import pytest
-from tests.schemas.registry_server import PATIENCE_SECONDS, RegistryServer
+from tests.schemas.registry_server import RegistryServer
+from tests.scripted_server import PATIENCE_SECONDS
 
 from eventbus_gateway.errors import (
     GatewayError,

@@ -14,7 +14,8 @@ from uuid import uuid4
 import orjson
 from botocore.session import Session
 from moto.server import ThreadedMotoServer
-from tests.schemas.registry_server import Canned, RegistryServer, Seen
+from tests.schemas.registry_server import RegistryServer
+from tests.scripted_server import Canned, Seen
 
 from eventbus_gateway.schemas.settings import RegistrySettings
 

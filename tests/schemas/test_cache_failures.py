@@ -4,7 +4,8 @@ import asyncio
 
 import pytest
 from tests.schemas.bench import PLAIN, opened, record
-from tests.schemas.registry_server import Canned, RegistryServer
+from tests.schemas.registry_server import RegistryServer
+from tests.scripted_server import Canned
 
 from eventbus_gateway.errors import (
     RegistryUnavailable,

@@ -5,7 +5,8 @@ import logging
 
 import pytest
 from tests.schemas.bench import LATEST, PLAIN, opened, record
-from tests.schemas.registry_server import Canned, RegistryServer
+from tests.schemas.registry_server import RegistryServer
+from tests.scripted_server import Canned
 
 from eventbus_gateway.errors import (
     SchemaMissing,

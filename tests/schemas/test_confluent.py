@@ -13,7 +13,8 @@ import orjson
 import pytest
 from pydantic import SecretStr
 from tests.leaks import marked
-from tests.schemas.registry_server import PATIENCE_SECONDS, Canned, RegistryServer, Seen
+from tests.schemas.registry_server import RegistryServer
+from tests.scripted_server import PATIENCE_SECONDS, Canned, Seen
 
 from eventbus_gateway.errors import RegistryUnavailable, SchemaMissing
 from eventbus_gateway.schemas.confluent import ConfluentRegistry

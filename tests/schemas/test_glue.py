@@ -18,7 +18,7 @@ from botocore.credentials import CredentialResolver
 from botocore.session import Session
 from tests.schemas.bench import Clock, record
 from tests.schemas.glue_server import ACCESS_KEY, REGION, AwsServer, fault, own_session
-from tests.schemas.registry_server import PATIENCE_SECONDS, Canned
+from tests.scripted_server import PATIENCE_SECONDS, Canned
 
 from eventbus_gateway.errors import RegistryUnavailable, SchemaMissing, UnknownSchemaVersion
 from eventbus_gateway.schemas.cache import CodecOptions, Schemas

@@ -3,7 +3,8 @@
 import asyncio
 
 from tests.schemas.bench import LATEST, opened, record
-from tests.schemas.registry_server import Canned, RegistryServer
+from tests.schemas.registry_server import RegistryServer
+from tests.scripted_server import Canned
 
 from eventbus_gateway.errors import (
     RegistryUnavailable,

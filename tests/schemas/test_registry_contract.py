@@ -10,7 +10,8 @@ from uuid import UUID
 
 import pytest
 from tests.schemas.glue_server import AwsServer, own_session
-from tests.schemas.registry_server import Canned, RegistryServer, Seen, unquote_segments
+from tests.schemas.registry_server import RegistryServer, unquote_segments
+from tests.scripted_server import Canned, Seen
 
 from eventbus_gateway.api.http import Request
 from eventbus_gateway.api.registry_facade import Row, registry_routes

@@ -252,7 +252,7 @@ def test_a_token_of_an_unknown_issuer_is_refused_without_asking_it(world: World)
                 assert why(tokens, world.issuer.token("rsa", iss=issuer)) is Refusal.ISSUER
 
         in_world(world, use)
-        assert stranger.seen == []
+        assert stranger.targets == []
 
 
 def refused_for_claims(tokens: OidcTokens, token: bytes) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from joserfc.jwk import Key
-from loadtests.local_issuer import JWKS, Canned, LocalIssuer
+from loadtests.local_issuer import JWKS, LocalIssuer
 from tests.auth.oidc.world import (
     CALLER,
     EC,
@@ -17,6 +17,7 @@ from tests.auth.oidc.world import (
     settings,
     until,
 )
+from tests.scripted_server import Canned
 
 from eventbus_gateway.auth.oidc.keys import Missing, missing
 from eventbus_gateway.auth.oidc.refusals import Refusal

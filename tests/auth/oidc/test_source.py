@@ -11,8 +11,9 @@ import orjson
 import pytest
 import trustme
 from joserfc.jwk import ECKey, OctKey, OKPKey
-from loadtests.local_issuer import DISCOVERY, JWKS, Canned, LocalIssuer, rsa_key
+from loadtests.local_issuer import DISCOVERY, JWKS, LocalIssuer, rsa_key
 from tests.auth.oidc.world import CALLER, EC, ED, OTHER_RSA, RSA, World, settings, until
+from tests.scripted_server import Canned
 
 from eventbus_gateway.auth.oidc.keyset import UnusableKeySet, key_set
 from eventbus_gateway.auth.oidc.source import HttpKeySource, NotFetched
@@ -40,9 +41,9 @@ def failure(issuer: LocalIssuer, /, **changes: Any) -> str:
 
 def test_keys_are_found_by_discovery_or_at_the_configured_place(world: World) -> None:
     assert orjson.loads(fetched(world.issuer))["keys"][0]["kid"] == "rsa"
-    assert world.issuer.seen == [DISCOVERY, JWKS]
+    assert world.issuer.targets == [DISCOVERY, JWKS]
     fetched(world.issuer, jwks_url=world.issuer.url + JWKS, issuer="https://elsewhere.example/tenant/")
-    assert world.issuer.seen == [DISCOVERY, JWKS, JWKS]
+    assert world.issuer.targets == [DISCOVERY, JWKS, JWKS]
 
 
 def test_discovery_takes_an_issuer_with_a_path_and_a_slash(world: World) -> None:
@@ -76,7 +77,7 @@ def test_a_discovery_document_that_says_something_else_is_not_followed(
     document = {"issuer": world.issuer.url, "jwks_uri": world.issuer.url + JWKS} | changes
     world.issuer.answer = lambda path: Canned(body=orjson.dumps(document)) if path == DISCOVERY else None
     assert why in failure(world.issuer)
-    assert world.issuer.seen == [DISCOVERY]
+    assert world.issuer.targets == [DISCOVERY]
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'{"issuer": "a", "issuer": "a"}', b"\xff"])
@@ -91,7 +92,7 @@ def test_only_a_200_is_an_answer_and_redirects_are_not_followed(world: World, pa
     elsewhere = Canned(status, b"", {"location": world.issuer.url + "/elsewhere"})
     world.issuer.answer = lambda asked: elsewhere if asked == path else None
     assert failure(world.issuer) == f"the answer is {status}"
-    assert "/elsewhere" not in world.issuer.seen
+    assert "/elsewhere" not in world.issuer.targets
 
 
 def test_a_huge_answer_is_not_read_to_its_end(world: World) -> None:
@@ -181,7 +182,7 @@ def test_keys_over_tls_are_not_looked_for_where_anybody_can_change_them(
     document = {"issuer": private.url, "jwks_uri": world.issuer.url + JWKS}
     private.answer = lambda path: Canned(body=orjson.dumps(document))
     assert "jwks_uri" in failure(private, ca_file=str(file), allow_http=False)
-    assert world.issuer.seen == []
+    assert world.issuer.targets == []
 
 
 def test_a_file_without_authorities_is_a_fault_of_the_configuration(world: World, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: dev test check bench fuzz openapi contract lock format clean
+.PHONY: dev test test-again check bench fuzz openapi contract lock format clean
 
 $(READY): requirements/dev.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, set PYTHON=")'
@@ -20,6 +20,10 @@ dev: $(READY)
 # One that crashes ends the run: the other would wait for its tests in vain.
 test: $(READY)
 	$(BIN)/pytest -n 3 --dist loadgroup --no-loadscope-reorder --max-worker-restart 0
+
+# What failed in the last run, alone; all of it where that run broke off.
+test-again: $(READY)
+	$(BIN)/python -m tests.again
 
 check: $(READY)
 	$(BIN)/ruff check .

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 import pytest
-from tests import leaks
+from tests import breaks, leaks
 from tests.broker import Broker, BrokerCluster, missing
 
 _LEFT_OUT = pytest.StashKey[str]()
@@ -25,6 +25,8 @@ class TopicFactory(Protocol):
 def pytest_configure(config: pytest.Config) -> None:
     """Listen for leaks, and find out whether brokers can be started; where they cannot, that fails the run in CI."""
     config.pluginmanager.register(leaks)
+    if not hasattr(config, "workerinput"):
+        config.pluginmanager.register(breaks)
     if not (programs := missing()) or hasattr(config, "workerinput"):
         return
     line = f"tests that need a real Kafka broker are left out: {' and '.join(programs)} not found"

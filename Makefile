@@ -50,11 +50,13 @@ contract: $(READY)
 	EVENTBUS_CONTRACT_EXAMPLES=200 $(BIN)/pytest tests/contract
 
 # Pinned with hashes and without the address of any index, so that every mirror serves the same files.
-LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --upgrade pyproject.toml
+LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --upgrade
 lock:
 	test -x $(BIN)/uv || { $(PYTHON) -m venv $(VENV) && $(BIN)/pip install --quiet uv; }
-	$(LOCK) -o requirements/runtime.lock
-	$(LOCK) --group dev -o requirements/dev.lock
+	$(LOCK) pyproject.toml -o requirements/runtime.lock
+	$(LOCK) pyproject.toml --group dev -o requirements/dev.lock
+	echo botocore | $(LOCK) -c requirements/dev.lock -o requirements/aws.lock -
+	echo hatchling | $(LOCK) -c requirements/dev.lock -o requirements/build.lock -
 
 clean:
 	rm -rf $(VENV) build .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -18,7 +18,9 @@ dev: $(READY)
 
 # Half of the tests' time is waiting for brokers and processes, so three share two cores.
 # One that crashes ends the run: the other would wait for its tests in vain.
+# Programs for the chart's tests are made before, where they can be: building helm may take minutes, once.
 test: $(READY)
+	@$(BIN)/python -m tests.deploy.tools
 	$(BIN)/pytest -n 3 --dist loadgroup --no-loadscope-reorder --max-worker-restart 0
 
 # What failed in the last run, alone; all of it where that run broke off.

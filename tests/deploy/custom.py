@@ -45,7 +45,9 @@ _PATH_MATCH = _table({"path": _table({"type": {"enum": ["Exact", "PathPrefix"]},
 _PARENT = _table(
     {"group": _TEXT, "kind": _TEXT, "namespace": _TEXT, "name": _TEXT, "sectionName": _TEXT, "port": _COUNT}, "name"
 )
-_FALLBACK = _table({"failureThreshold": _COUNT, "replicas": _COUNT, "behavior": {"enum": ["currentReplicasIfHigher"]}})
+_FALLBACK = _table(
+    {"failureThreshold": _COUNT, "replicas": _COUNT, "behavior": {"enum": ["currentReplicasIfHigher"]}}
+)
 
 SCHEMAS: dict[str, Schema] = {
     "ServiceMonitor": _resource(

@@ -1,14 +1,16 @@
 """The chart, rendered by the real helm, gives resources that Kubernetes takes and that fit each other."""
 
+import re
 import tomllib
 from pathlib import Path
 from typing import Any
 
-import kubernetes_validate
+import kubernetes_validate  # type: ignore[import-untyped]
 import pytest
 import yaml
 from tests.deploy import custom
 from tests.deploy.chart import EVERYTHING, FOLDER, PLAIN, VALUES, Chart, Resource, container, one, toml
+from tests.deploy.tools import ROOT
 from tests.end_to_end.process import run
 
 from eventbus_gateway import __version__
@@ -56,7 +58,9 @@ def test_everything_that_can_be_switched_on_gives_resources_that_kubernetes_take
     resources = chart.render(PLAIN, EVERYTHING)
     expected = {"Ingress", "HTTPRoute", "HorizontalPodAutoscaler", "ServiceMonitor", "PrometheusRule"}
     assert expected <= validated(resources)
-    assert one(resources, "ServiceAccount")["metadata"]["annotations"]["eks.amazonaws.com/role-arn"].endswith("eventbus")
+    assert one(resources, "ServiceAccount")["metadata"]["annotations"]["eks.amazonaws.com/role-arn"].endswith(
+        "eventbus"
+    )
     assert container(resources)["image"] == f"eventbus-gateway:{__version__}@sha256:{'a' * 64}"
     assert "ScaledObject" in validated(chart.render(PLAIN, KEDA))
 
@@ -129,7 +133,7 @@ def test_no_secret_is_in_the_chart_only_where_it_is(chart: Chart, values: Path) 
 
 
 def test_any_value_of_the_configuration_arrives_as_it_was_given(chart: Chart) -> None:
-    config = {
+    config: dict[str, dict[str, Any]] = {
         "publish": {"max_event_bytes": 16777216, "idempotency_window_seconds": 0.5},
         "http": {"access_log": False},
         "webhooks": {"denied_hosts": ['a "quoted" \\ back', "<&>", "ümläut\n"]},
@@ -184,7 +188,7 @@ def test_metrics_are_collected_from_each_replica_and_not_through_the_callers_ser
 
 
 def test_probes_ask_the_internal_port_for_paths_that_it_has(chart: Chart) -> None:
-    routes = {route.path for route in internal_routes(Internal(Metrics(), lambda: "ready"))}
+    routes = {route.template for route in internal_routes(Internal(Metrics(), lambda: "ready"))}
     main = container(chart.render(PLAIN))
     probes = {name: main[f"{name}Probe"] for name in ("startup", "liveness", "readiness")}
     assert {probe["httpGet"]["port"] for probe in probes.values()} == {"internal"}
@@ -199,7 +203,10 @@ def test_probes_ask_the_internal_port_for_paths_that_it_has(chart: Chart) -> Non
 def test_the_times_of_a_pods_end_lie_within_each_other(
     chart: Chart, values: Path, drain: dict[str, int] | None
 ) -> None:
-    more = {"ingress": {"enabled": True, "alb": True, "hosts": ["a.example.org"]}, **({"drain": drain} if drain else {})}
+    more = {
+        "ingress": {"enabled": True, "alb": True, "hosts": ["a.example.org"]},
+        **({"drain": drain} if drain else {}),
+    }
     resources = chart.render(values, yaml.safe_dump(more))
     spec, main = pod(resources)["spec"], container(resources)
     pause, drained = main["lifecycle"]["preStop"]["sleep"]["seconds"], settings(resources)["http"]["drain_seconds"]
@@ -207,7 +214,9 @@ def test_the_times_of_a_pods_end_lie_within_each_other(
     assert spec["terminationGracePeriodSeconds"] >= pause + drained + 10
     readiness = main["readinessProbe"]
     alb = one(resources, "Ingress")["metadata"]["annotations"]
-    told = int(alb["alb.ingress.kubernetes.io/target-group-attributes"].removeprefix("deregistration_delay.timeout_seconds="))
+    told = int(
+        alb["alb.ingress.kubernetes.io/target-group-attributes"].removeprefix("deregistration_delay.timeout_seconds=")
+    )
     assert pause + drained <= told <= spec["terminationGracePeriodSeconds"]
     if drain is None:
         # Load balancers that were not told, but ask for themselves, know by then too.
@@ -219,7 +228,7 @@ def test_ports_are_those_of_the_configuration(chart: Chart) -> None:
     http, main = settings(resources)["http"], container(resources)
     assert {port["name"]: port["containerPort"] for port in main["ports"]} == {"http": 9001, "internal": 9002}
     assert (http["port"], http["internal_port"]) == (9001, 9002)
-    assert http["host"] == http["internal_host"] == "0.0.0.0"
+    assert http["host"] == http["internal_host"] == "0.0.0.0"  # noqa: S104
     assert {"name": "EVENTBUS_SUBSCRIPTIONS__ADVERTISED_ADDRESS", "value": "$(POD_IP):9002"} in main["env"]
     named = {port["targetPort"] for each in resources if each["kind"] == "Service" for port in each["spec"]["ports"]}
     assert named == {"http", "internal"}
@@ -273,7 +282,10 @@ def test_an_autoscaler_decides_the_number_of_replicas_alone(chart: Chart) -> Non
     assert metrics[1]["pods"]["metric"]["name"] == "eventbus_http_in_flight_requests"
     by_keda = chart.render(PLAIN, KEDA)
     assert "replicas" not in one(by_keda, "Deployment")["spec"]
-    assert one(by_keda, "ScaledObject")["spec"]["scaleTargetRef"]["name"] == one(by_keda, "Deployment")["metadata"]["name"]
+    assert (
+        one(by_keda, "ScaledObject")["spec"]["scaleTargetRef"]["name"]
+        == one(by_keda, "Deployment")["metadata"]["name"]
+    )
 
 
 def test_a_rolling_update_takes_no_replica_away_before_another_one_serves(chart: Chart) -> None:
@@ -332,3 +344,14 @@ def test_the_schema_of_values_names_every_value_and_no_other() -> None:
 
 def test_the_chart_is_of_the_version_of_the_gateway() -> None:
     assert yaml.safe_load((FOLDER / "Chart.yaml").read_text())["appVersion"] == __version__
+
+
+def test_the_page_explains_every_value_and_its_examples_can_be_used(chart: Chart) -> None:
+    page = (ROOT / "docs" / "kubernetes.md").read_text()
+    for name in yaml.safe_load((FOLDER / "values.yaml").read_text()):
+        assert f"`{name}`" in page, name
+    examples = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    assert len(examples) == 2
+    for example in examples:
+        validated(chart.render(PLAIN, example))
+    assert {path.name for path in VALUES} == set(re.findall(r"^\| `([\w-]+\.yaml)`", page, re.MULTILINE))

@@ -1,0 +1,140 @@
+"""Alerts fire when they should, and alerts and dashboard ask for nothing that the gateway does not measure."""
+
+import json
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+import yaml
+from tests.broker import free_port
+from tests.deploy.chart import EVERYTHING, FOLDER, PLAIN, VALUES, Chart, one
+from tests.deploy.tools import ROOT
+from tests.end_to_end.process import GatewayProcess
+
+from eventbus_gateway.api.receipts import name_of
+from eventbus_gateway.kafka.events import Kind
+from eventbus_gateway.kafka.verdicts import TIMED_OUT
+from eventbus_gateway.telemetry import Metrics
+
+ALERTS = FOLDER / "files" / "alerts.yaml"
+PLAYED = Path(__file__).parent / "alerts.yaml"
+OF_TARGETS = {"namespace", "service", "pod", "le"}
+"""Labels that come from Prometheus and its operator."""
+
+
+def alerts() -> list[dict[str, Any]]:
+    return [rule for group in yaml.safe_load(ALERTS.read_text())["groups"] for rule in group["rules"]]
+
+
+def queries() -> Iterator[str]:
+    """Every expression that alerts, the dashboard and the autoscaler ask."""
+    yield from (alert["expr"] for alert in alerts())
+    dashboard = json.loads((FOLDER / "files" / "dashboard.json").read_text())
+    for panel in dashboard["panels"]:
+        yield from (target["expr"] for target in panel.get("targets", ()))
+    yield from (each["query"]["query"] for each in dashboard["templating"]["list"] if each["type"] == "query")
+    yield from re.findall(r"eventbus_\w+", (FOLDER / "templates" / "autoscaling.yaml").read_text())
+
+
+@pytest.fixture(scope="module")
+def measured() -> set[str]:
+    """Names of all samples, or of families that have none yet, of a gateway with everything switched on.
+
+    Nobody has to be reached for that: it serves without Kafka too.
+    """
+    auth = {"mode": "api_keys", "key_table": True}
+    subscriptions = {"enabled": True, "peer_secret": "p" * 32}
+    address = f"127.0.0.1:{free_port()}"
+    with GatewayProcess(address, auth=auth, subscriptions=subscriptions) as gateway:
+        text = gateway.exposition()
+    names = set(re.findall(r"^(eventbus_\w+)", text, re.MULTILINE))
+    return names | set(re.findall(r"^# TYPE (eventbus_\w+) ", text, re.MULTILINE))
+
+
+def test_every_query_asks_for_metrics_that_the_gateway_has(measured: set[str]) -> None:
+    asked = {name for query in queries() for name in re.findall(r"eventbus_\w+", query)}
+    assert len(asked) > 25
+    assert asked <= measured
+
+
+def test_every_query_filters_and_groups_by_labels_that_exist() -> None:
+    metrics = Metrics()
+    counters = (metrics.requests, metrics.events, metrics.kafka_events, metrics.subscriptions.events)
+    known = {label for counter in counters for label in counter.labels} | OF_TARGETS
+    for query in queries():
+        groups = re.findall(r"\b(?:by|on) \(([^)]*)\)", query)
+        named = {label.strip() for group in groups for label in group.split(",")}
+        assert named | set(re.findall(r"(\w+)(?:=~|!~|!=|=)\"", query)) <= known, query
+
+
+def test_values_of_labels_that_alerts_name_are_those_of_the_gateway() -> None:
+    text = ALERTS.read_text()
+    (kinds,) = set(re.findall(r'kind=~"([^"]+)"', text))
+    assert set(kinds.split("|")) <= set(get_args(Kind))
+    assert set(re.findall(r'outcome="([^"]+)"', text)) == {name_of(TIMED_OUT), "dead_lettered"}
+
+
+def test_alerts_fire_when_they_should_and_not_before(promtool: Path, tmp_path: Path) -> None:
+    played = tmp_path / "alerts.yaml"
+    played.write_text(PLAYED.read_text().replace("RULES", str(ALERTS)))
+    done = subprocess.run(
+        [str(promtool), "test", "rules", str(played)], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_rules_and_queries_are_of_promql(promtool: Path, tmp_path: Path) -> None:
+    rules = [{"record": f"eventbus:query{at}", "expr": query} for at, query in enumerate(_plain())]
+    file = tmp_path / "queries.yaml"
+    file.write_text(yaml.safe_dump({"groups": [{"name": "dashboard", "rules": rules}]}))
+    for each in (ALERTS, file):
+        done = subprocess.run(
+            [str(promtool), "check", "rules", str(each)], capture_output=True, text=True, timeout=60, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+def _plain() -> Iterator[str]:
+    """The queries with Grafana's variables filled in."""
+    for query in queries():
+        if not query.startswith("label_values"):
+            yield query.replace("$__rate_interval", "1m").replace("$namespace", ".*").replace("$service", ".*")
+
+
+def test_every_alert_is_played_and_explained() -> None:
+    played, page = PLAYED.read_text(), (ROOT / "docs" / "kubernetes.md").read_text()
+    for alert in alerts():
+        assert alert["alert"] in played
+        assert f"`{alert['alert']}`" in page
+        assert alert["labels"]["severity"] in {"critical", "warning"}
+        assert set(alert["annotations"]) == {"summary", "description"}
+
+
+@pytest.mark.parametrize("values", [path for path in VALUES if "prometheusRule" in path.read_text()])
+def test_the_chart_brings_the_alerts_and_the_dashboard_as_they_are(chart: Chart, values: Path) -> None:
+    resources = chart.render(values)
+    (group,) = one(resources, "PrometheusRule")["spec"]["groups"]
+    assert group["rules"] == alerts()
+    dashboard = one(resources, "ConfigMap", "-dashboard")
+    assert dashboard["metadata"]["labels"]["grafana_dashboard"] == "1"
+    file = (FOLDER / "files" / "dashboard.json").read_text()
+    assert json.loads(dashboard["data"]["eventbus-gateway.json"]) == json.loads(file)
+
+
+def test_an_alert_can_be_left_out(chart: Chart) -> None:
+    (group,) = one(chart.render(PLAIN, EVERYTHING), "PrometheusRule")["spec"]["groups"]
+    names = {rule["alert"] for rule in group["rules"]}
+    assert names == {alert["alert"] for alert in alerts()} - {"EventBusPublishSlow"}
+
+
+def test_no_two_panels_of_the_dashboard_lie_upon_each_other() -> None:
+    taken: set[tuple[int, int]] = set()
+    for panel in json.loads((FOLDER / "files" / "dashboard.json").read_text())["panels"]:
+        at = panel["gridPos"]
+        cells = {(x, y) for x in range(at["x"], at["x"] + at["w"]) for y in range(at["y"], at["y"] + at["h"])}
+        assert not cells & taken, panel["title"]
+        assert max(x for x, _ in cells) < 24
+        taken |= cells

@@ -317,6 +317,7 @@ def test_a_rolling_update_takes_no_replica_away_before_another_one_serves(chart:
         ("ingress: {enabled: true}", "ingress.hosts"),
         ("httpRoute: {enabled: true}", "httpRoute.parentRefs"),
         ("service: {type: Everywhere}", "type"),
+        ("podLabels: {app.kubernetes.io/name: other}", "podLabels"),
     ],
 )
 def test_values_that_make_no_sense_are_refused_with_a_word_about_them(

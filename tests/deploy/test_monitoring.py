@@ -39,6 +39,14 @@ def queries() -> Iterator[str]:
     yield from re.findall(r"eventbus_\w+", (FOLDER / "templates" / "autoscaling.yaml").read_text())
 
 
+def scaled_by(chart: Chart) -> str:
+    """What KEDA asks Prometheus."""
+    resources = chart.render(PLAIN, "keda: {enabled: true, prometheus: {serverAddress: http://prometheus:9090}}")
+    query = one(resources, "ScaledObject")["spec"]["triggers"][1]["metadata"]["query"]
+    assert isinstance(query, str)
+    return query
+
+
 @pytest.fixture(scope="module")
 def measured() -> set[str]:
     """Names of all samples, or of families that have none yet, of a gateway with everything switched on.
@@ -102,6 +110,40 @@ def _plain() -> Iterator[str]:
     for query in queries():
         if not query.startswith("label_values"):
             yield query.replace("$__rate_interval", "1m").replace("$namespace", ".*").replace("$service", ".*")
+
+
+def test_keda_sees_nothing_waiting_only_where_the_gateway_says_so(
+    chart: Chart, promtool: Path, tmp_path: Path
+) -> None:
+    query = scaled_by(chart)
+    up = 'eventbus_kafka_up{namespace="events", service="eb-eventbus-gateway-peers", pod="a"}'
+    held = 'eventbus_subscription_unacked_events{namespace="events", service="eb-eventbus-gateway-peers", pod="%s"}'
+    elsewhere = 'eventbus_subscription_unacked_events{namespace="other", service="eb-eventbus-gateway-peers"}'
+    cases: list[tuple[list[str], list[float]]] = [
+        ([up, held % "a", held % "b", elsewhere], [14.0]),
+        ([up, elsewhere], [0.0]),
+        ([elsewhere], []),
+    ]
+    tests = [
+        {
+            "interval": "1m",
+            "input_series": [{"series": one, "values": "7x5"} for one in series],
+            "promql_expr_test": [
+                {
+                    "expr": query,
+                    "eval_time": "3m",
+                    "exp_samples": [{"labels": "{}", "value": value} for value in values],
+                }
+            ],
+        }
+        for series, values in cases
+    ]
+    played = tmp_path / "query.yaml"
+    played.write_text(yaml.safe_dump({"rule_files": [str(ALERTS)], "tests": tests}))
+    done = subprocess.run(
+        [str(promtool), "test", "rules", str(played)], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_every_alert_is_played_and_explained() -> None:

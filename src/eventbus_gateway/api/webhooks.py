@@ -17,6 +17,7 @@ from eventbus_gateway.subscriptions.bodies import Body, parsed
 from eventbus_gateway.subscriptions.instants import timestamp
 from eventbus_gateway.subscriptions.lifecycle import Lifecycle
 from eventbus_gateway.subscriptions.resource import Subscription
+from eventbus_gateway.subscriptions.vault import legible
 from eventbus_gateway.subscriptions.webhook_spec import WebhookDelivery
 from eventbus_gateway.webhooks.outbound import Attempted
 
@@ -136,8 +137,7 @@ class Webhooks:
 
 def signing_secret(subscription: Subscription) -> str | None:
     """The present signing secret, to be told to its owner when it was made."""
-    secret = subscription.signing[0].secret if subscription.signing else None
-    return None if secret is None else secret.get_secret_value()
+    return legible(subscription.signing[0].secret) if subscription.signing else None
 
 
 def latest(shards: Iterable[Sequence[bytes]], limit: int) -> list[Any]:

@@ -13,7 +13,7 @@ from eventbus_gateway.subscriptions.instants import timestamp
 from eventbus_gateway.subscriptions.names import dead_letter_topic_name, full_name, group_name, slot_of
 from eventbus_gateway.subscriptions.signing_secrets import SigningSecret, fresh, rotated
 from eventbus_gateway.subscriptions.spec import Spec
-from eventbus_gateway.subscriptions.vault import Drawer, NoVault, Vault
+from eventbus_gateway.subscriptions.vault import Drawer, NoVault, Vault, legible
 from eventbus_gateway.subscriptions.webhook_auth import REVEALED
 
 _NO_VAULT = NoVault()
@@ -175,7 +175,7 @@ def new_secret(after: Subscription, before: Subscription | None) -> str | None:
     present = after.signing[0].secret if after.signing else None
     if present is None or (before is not None and before.signing and before.signing[0].secret == present):
         return None
-    return present.get_secret_value()
+    return legible(present)
 
 
 def same_state(one: Subscription, other: Subscription) -> bool:
@@ -228,7 +228,7 @@ def shown(subscription: Subscription, group_prefix: str) -> dict[str, Any]:
 
 
 def to_bytes(subscription: Subscription, vault: Vault = _NO_VAULT) -> bytes:
-    """A subscription as it is stored, its secrets sealed."""
+    """A subscription as it is stored, its secrets sealed, and those as they were that could not be opened."""
     document = subscription.model_dump(mode="json", by_alias=True, context=Drawer(vault, subscription.id))
     return orjson.dumps({"format": _FORMAT, "subscription": document})
 
@@ -236,7 +236,7 @@ def to_bytes(subscription: Subscription, vault: Vault = _NO_VAULT) -> bytes:
 def from_bytes(value: bytes, vault: Vault = _NO_VAULT) -> Subscription | None:
     """A stored subscription, None for one that this version of the gateway does not understand.
 
-    Secrets that cannot be opened are missing in it: it can still be seen, changed and deleted.
+    Secrets that cannot be opened stay sealed in it: it can still be seen, changed and deleted.
     """
     try:
         document = orjson.loads(value)

@@ -9,6 +9,7 @@ from pydantic import SecretStr
 from eventbus_gateway.base64_text import base64_text
 from eventbus_gateway.subscriptions.bodies import Body
 from eventbus_gateway.subscriptions.instants import timestamp
+from eventbus_gateway.subscriptions.vault import legible
 from eventbus_gateway.subscriptions.webhook_auth import Secret
 
 _BYTES = 32
@@ -20,7 +21,7 @@ class SigningSecret(Body):
     """One secret.
 
     Args:
-        secret: ``whsec_`` and base64; None where it cannot be opened.
+        secret: ``whsec_`` and base64.
         until: milliseconds since the epoch from which on it does not sign any more; None for the present one.
     """
 
@@ -46,7 +47,7 @@ def rotated(before: Sequence[SigningSecret], now: int, overlap: int) -> tuple[Si
     kept = [
         each.model_copy(update={"until": end if each.until is None else min(each.until, end)})
         for each in before
-        if each.secret is not None and (each.until is None or each.until > now)
+        if legible(each.secret) is not None and (each.until is None or each.until > now)
     ]
     return (fresh(), *(kept if overlap > 0 else ()))[:_MOST]
 

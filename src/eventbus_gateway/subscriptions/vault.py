@@ -2,6 +2,8 @@
 
 from typing import NamedTuple, Protocol
 
+from pydantic import SecretStr
+
 from eventbus_gateway.errors import InternalError
 
 
@@ -31,6 +33,18 @@ class NoVault:
     def open(self, sealed: str, subscription_id: str) -> str | None:
         """Nothing."""
         return None
+
+
+class Sealed(SecretStr):
+    """A stored secret that cannot be opened here; its value is the sealed text.
+
+    Whatever is changed beside it stores that text as it was: with the key it can be opened again.
+    """
+
+
+def legible(secret: SecretStr | None) -> str | None:
+    """The text of a secret, None where there is none or where it cannot be opened."""
+    return None if secret is None or isinstance(secret, Sealed) else secret.get_secret_value()
 
 
 class Drawer(NamedTuple):

@@ -16,7 +16,7 @@ from pydantic import (
 from eventbus_gateway.errors import EventError, Fault
 from eventbus_gateway.subscriptions.bodies import Body, by_type, expected
 from eventbus_gateway.subscriptions.spec_rules import rules_of
-from eventbus_gateway.subscriptions.vault import Drawer
+from eventbus_gateway.subscriptions.vault import Drawer, Sealed, legible
 
 REVEALED = "revealed"
 """Context of a serialization that is compared and goes nowhere; one for the store has a ``Drawer``. Without either,
@@ -87,8 +87,8 @@ def _require_url(value: str) -> None:
 def _secret(value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
     text = None if value is None else value.get_secret_value()
     if text is not None and isinstance(info.context, Drawer):
-        text = info.context.opened(text)
-        return None if text is None else SecretStr(text)
+        opened = info.context.opened(text)
+        return Sealed(text) if opened is None else SecretStr(opened)
     if text is not None and (len(text) > _MOST_SECRET or not _VALUE.fullmatch(text)):
         raise expected(f"expected 1 to {_MOST_SECRET} visible ASCII characters")
     return value
@@ -98,7 +98,8 @@ def _revealed(value: SecretStr | None, info: SerializationInfo) -> str | None:
     if value is None:
         return None
     if isinstance(info.context, Drawer):
-        return info.context.sealed(value.get_secret_value())
+        text = legible(value)
+        return value.get_secret_value() if text is None else info.context.sealed(text)
     return value.get_secret_value() if info.context == REVEALED else None
 
 

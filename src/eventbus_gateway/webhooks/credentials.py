@@ -3,8 +3,7 @@
 from collections.abc import Mapping
 from typing import Protocol
 
-from pydantic import SecretStr
-
+from eventbus_gateway.subscriptions.vault import legible
 from eventbus_gateway.subscriptions.webhook_auth import Auth, BearerAuth, HeaderAuth
 from eventbus_gateway.webhooks.oauth import ClientCredentials, NoToken, Token
 
@@ -33,14 +32,15 @@ class Credentials:
         self._token: Token | None = None
         self._fixed: Mapping[str, str] | None = _NONE
         if isinstance(auth, BearerAuth):
-            self._fixed = None if auth.token is None else {"authorization": f"Bearer {_text(auth.token)}"}
+            token = legible(auth.token)
+            self._fixed = None if token is None else {"authorization": f"Bearer {token}"}
         elif isinstance(auth, HeaderAuth):
-            values = {name: value for name, value in auth.headers.items() if value is not None}
-            complete = len(values) == len(auth.headers)
-            self._fixed = {name: _text(value) for name, value in values.items()} if complete else None
+            texts = {name: legible(value) for name, value in auth.headers.items()}
+            values = {name: text for name, text in texts.items() if text is not None}
+            self._fixed = values if len(values) == len(texts) else None
         elif auth is not None:
             self._fixed = None
-            if auth.client_secret is not None:
+            if auth.client_secret is not None and legible(auth.client_secret) is not None:
                 self._client = ClientCredentials(
                     auth.token_url,
                     auth.client_id,
@@ -74,7 +74,3 @@ class Credentials:
         """The receiver has answered 401: the next request gets another token, where there can be another one."""
         if self._client is not None and self._token is not None:
             self._tokens.refused(self._client, self._token)
-
-
-def _text(secret: SecretStr) -> str:
-    return secret.get_secret_value()

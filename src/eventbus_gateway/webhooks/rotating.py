@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from eventbus_gateway.subscriptions.signing_secrets import SigningSecret
+from eventbus_gateway.subscriptions.vault import legible
 from eventbus_gateway.webhooks.signing import InvalidSecret, Secret, Signer
 
 
@@ -43,10 +44,11 @@ def signer_of(signing: Sequence[SigningSecret]) -> RotatingSigner | None:
     """
     secrets: list[tuple[Secret, int | None]] = []
     for each in signing:
-        if each.secret is None:
+        text = legible(each.secret)
+        if text is None:
             return None
         try:
-            secrets.append((Secret.parse(each.secret.get_secret_value()), each.until))
+            secrets.append((Secret.parse(text), each.until))
         except InvalidSecret:
             return None
     return RotatingSigner(secrets) if secrets else None

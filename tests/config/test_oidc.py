@@ -5,7 +5,7 @@ import pathlib
 from typing import Any
 
 import pytest
-from tests.config.values import HASH
+from tests.config.values import AUTHORITY, HASH
 
 from eventbus_gateway.config import InvalidConfig, describe, load
 from eventbus_gateway.config.model import Config
@@ -76,6 +76,7 @@ def test_no_algorithm_can_be_configured_that_a_public_key_cannot_verify(algorith
         ({"jwks_url": "https://user:s3cret@keys.example/"}, "jwks_url"),
         ({"jwks_url": "keys"}, "jwks_url"),
         ({"ca_file": "/no/such/file"}, "ca_file"),
+        ({"ca_file": __file__}, "ca_file"),
         ({"max_key_age_seconds": 60}, "max_key_age_seconds"),
         ({"refresh_seconds": 20, "min_refresh_seconds": 21}, "refresh_seconds"),
         ({"clock_skew_seconds": 301}, "clock_skew_seconds"),
@@ -97,7 +98,7 @@ def test_what_is_wrong_with_an_issuer_is_blamed_on_its_key(changes: dict[str, An
         {"issuer": "http://login.example", "jwks_url": "https://keys.example/keys?p=policy"},
         {"issuer": "http://login.example", "allow_http": True},
         {"jwks_url": "http://keys.example/", "allow_http": True},
-        {"ca_file": __file__},
+        {"ca_file": AUTHORITY},
         {"principal_claim": "https://login.example/claims/client"},
     ],
 )

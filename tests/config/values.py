@@ -3,9 +3,11 @@
 import base64
 import json
 import pathlib
+import tempfile
 from typing import Any, Literal, get_args, get_origin
 
 import annotated_types
+import trustme
 
 from eventbus_gateway.config.describing import toml_value
 from eventbus_gateway.config.keys import ANY_TOPIC, KEYS, Key
@@ -20,6 +22,11 @@ SECRETS = {
     "secret_keys": base64.b64encode(b"s3cret-key-of-exactly-32-bytes-.").decode(),
 }
 HASH = "5" * 64
+_authority = tempfile.NamedTemporaryFile(suffix=".pem")  # noqa: SIM115 - it is there as long as the tests are
+_authority.write(trustme.CA().cert_pem.bytes())
+_authority.flush()
+AUTHORITY = _authority.name
+"""File with the certificate of an authority."""
 FOLDER = str(pathlib.Path(__file__).parent)
 OF_GLUE = {
     "aws_region": "us-gov-west-1",
@@ -105,6 +112,8 @@ def _inline(value: Any) -> str:
 
 def _another_value(key: Key) -> Any:
     name = key.path[-1]
+    if name == "ca_file":
+        return AUTHORITY
     if name.endswith("_file"):
         return __file__
     if key.secret:

@@ -234,5 +234,5 @@ def test_no_key_is_changed_where_the_audit_cannot_be_written(broker: Broker, tmp
     with Path(file).open("a") as config:
         config.write(toml({"audit": {"file": str(tmp_path / "no" / "where")}}))
     status, out, err = _keys(file, "create", "--principal", "nurses")
-    assert (status, out) == (1, "")
-    assert "audit.file cannot be opened" in err
+    assert (status, out) == (2, "")
+    assert "audit.file: is not a file that can be written, nor can it be made" in err

@@ -3,6 +3,7 @@
 import os
 import pathlib
 import re
+import ssl
 import tomllib
 
 from eventbus_gateway.config.entries import Found, Source, flatten
@@ -33,6 +34,31 @@ def read_file(path: pathlib.Path) -> Found:
 def is_readable(name: str) -> bool:
     """Whether there is a file of this name that the process may read."""
     return pathlib.Path(name).is_file() and os.access(name, os.R_OK)
+
+
+def is_writable(name: str) -> bool:
+    """Whether the process may write to the end of this file, or make it."""
+    path = pathlib.Path(name)
+    if path.exists():
+        return not path.is_dir() and os.access(path, os.W_OK)
+    return os.access(path.parent, os.W_OK | os.X_OK)
+
+
+def fault_of_file(name: str, *, holds_certificates: bool) -> str | None:
+    """Why a file of the configuration cannot be used, None where it can.
+
+    Args:
+        name: its name.
+        holds_certificates: whether authorities are to be found in it.
+    """
+    if not is_readable(name):
+        return "is not a file that can be read"
+    if holds_certificates:
+        try:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(name)
+        except ssl.SSLError:
+            return "has no certificate in it"
+    return None
 
 
 def read_text(path: pathlib.Path, limit: int) -> str:

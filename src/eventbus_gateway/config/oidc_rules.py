@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from eventbus_gateway.auth.oidc.settings import OidcIssuerSettings, is_reserved
 from eventbus_gateway.auth.settings import AuthSettings
 from eventbus_gateway.config.broken import Broken, broken
-from eventbus_gateway.config.files import is_readable
+from eventbus_gateway.config.files import fault_of_file
 
 _ISSUERS = "auth.oidc"
 
@@ -53,8 +53,8 @@ def _of_one(issuer: OidcIssuerSettings) -> Iterator[tuple[str, str]]:
             yield "jwks_url", "must be https:// with a host, without user or fragment"
         elif not _may_be_fetched(issuer.jwks_url, issuer):
             yield "jwks_url", "must be https://, or set allow_http for development"
-    if issuer.ca_file is not None and not is_readable(issuer.ca_file):
-        yield "ca_file", "is not a file that can be read"
+    if issuer.ca_file is not None and (fault := fault_of_file(issuer.ca_file, holds_certificates=True)):
+        yield "ca_file", fault
     if issuer.max_key_age_seconds < issuer.refresh_seconds:
         yield "max_key_age_seconds", "must be at least refresh_seconds"
     if issuer.refresh_seconds < issuer.min_refresh_seconds:

@@ -11,7 +11,7 @@ from eventbus_gateway.config import kafka_rules
 from eventbus_gateway.config.broken import Broken
 from eventbus_gateway.config.broken import broken as _broken
 from eventbus_gateway.config.broken import plain as _plain
-from eventbus_gateway.config.files import is_readable
+from eventbus_gateway.config.files import fault_of_file, is_writable
 from eventbus_gateway.config.model import Config
 from eventbus_gateway.config.oidc_rules import configured_principals, oidc_faults
 from eventbus_gateway.webhooks.sealing import InvalidKeys, parse_keys
@@ -253,8 +253,11 @@ def _files(config: Config) -> Iterator[Broken]:
         "webhooks.ca_file": config.webhooks.ca_file,
     }
     for key, name in files.items():
-        if name is not None and not is_readable(name):
-            yield _broken("is not a file that can be read", key)
+        if name is not None and (fault := fault_of_file(name, holds_certificates=key.endswith(".ca_file"))):
+            yield _broken(fault, key)
+    audit = config.audit
+    if audit.enabled and audit.file is not None and not is_writable(audit.file):
+        yield _broken("is not a file that can be written, nor can it be made", "audit.file")
     folder = config.registry.folder
     if folder and not (pathlib.Path(folder).is_dir() and os.access(folder, os.R_OK | os.X_OK)):
         yield _broken("is not a folder that can be read", "registry.folder")

@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: dev test test-again check bench fuzz openapi contract lock format clean
+.PHONY: dev test test-again check bench fuzz openapi contract docs release lock format clean
 
 $(READY): requirements/dev.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, set PYTHON=")'
@@ -50,6 +50,14 @@ openapi: $(READY)
 # The short version of this is part of the tests too.
 contract: $(READY)
 	EVENTBUS_CONTRACT_EXAMPLES=200 $(BIN)/pytest tests/contract
+
+# Into build/site; the tests do the same.
+docs: $(READY)
+	$(BIN)/mkdocs build --quiet --strict
+
+# Built and looked at, and never sent anywhere.
+release: $(READY)
+	$(BIN)/python -m release
 
 # Pinned with hashes and without the address of any index, so that every mirror serves the same files.
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --upgrade

@@ -53,7 +53,7 @@ contract: $(READY)
 
 # Into build/site; the tests do the same.
 docs: $(READY)
-	$(BIN)/mkdocs build --quiet --strict
+	$(BIN)/mkdocs build --strict
 
 # Built and looked at, and never sent anywhere.
 release: $(READY)

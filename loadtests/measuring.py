@@ -3,6 +3,7 @@
 import json
 import secrets
 import shutil
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -249,6 +250,24 @@ def subscribing_config(
 [subscriptions]
 enabled = true
 peer_secret = "{secrets.token_hex(32)}"
+"""
+
+
+def pushing_config(bootstrap: str, ports: tuple[int, int], topic: str, folder: Path) -> str:
+    """The same for a gateway that may also call webhooks on this machine.
+
+    Args:
+        bootstrap: brokers.
+        ports: public and internal port.
+        topic: where events are published.
+        folder: where schemas are kept for the run.
+    """
+    return f"""{subscribing_config(bootstrap, ports, topic, folder)}
+[webhooks]
+secret_keys = "{b64encode(secrets.token_bytes(32)).decode()}"
+allow_http = true
+allowed_ports = ["1-65535"]
+allowed_networks = ["127.0.0.0/8"]
 """
 
 

@@ -4,6 +4,7 @@ import contextlib
 import http.client
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from loadtests.load import Plan, Report
 _READY_SECONDS = 30.0
 _STOP_SECONDS = 40.0
 _LATE_SECONDS = 90.0
+_CLI = (sys.executable, "-m", "eventbus_gateway.cli")
 
 
 class Served(NamedTuple):
@@ -47,18 +49,42 @@ def gateway(config: Path, ports: tuple[int, int], environ: Mapping[str, str], lo
     Raises:
         RuntimeError: it does not become ready, or does not end with 0 on SIGTERM.
     """
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("EVENTBUS_")}
-    command = [sys.executable, "-m", "eventbus_gateway.cli", "serve", "--config", str(config)]
+    command = [*_CLI, "serve", "--config", str(config)]
     with log.open("wb") as errors:
         process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=errors, env={**inherited, **environ}
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=errors, env=_environ(environ)
         )
     try:
         _wait_until_ready(process, ports[1], log)
         yield Served(process.pid, ports[0])
-        process.send_signal(signal.SIGTERM)
-        if process.wait(_STOP_SECONDS) != 0:
-            raise RuntimeError(f"the gateway ended with {process.returncode}:\n{_tail(log)}")
+        _drained(process, log)
+    finally:
+        _end(process)
+
+
+@contextlib.contextmanager
+def development(folder: Path, log: Path) -> Iterator[Served]:
+    """What ``make dev`` runs, with its embedded Kafka, without an access log.
+
+    Args:
+        folder: schemas, samples and configuration.
+        log: what it says.
+
+    Raises:
+        RuntimeError: it does not become ready, or does not end with 0 on SIGTERM.
+    """
+    command = [*_CLI, "dev", "--port", "0", "--folder", str(folder)]
+    with log.open("wb") as said:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=said,
+            stderr=subprocess.STDOUT,
+            env=_environ({"EVENTBUS_HTTP__ACCESS_LOG": "false"}),
+        )
+    try:
+        yield Served(process.pid, _welcomed(process, log))
+        _drained(process, log)
     finally:
         _end(process)
 
@@ -89,7 +115,8 @@ class Listening:
 
     def __init__(self, process: "subprocess.Popen[str]", port: int) -> None:
         self._process = process
-        self.url = f"http://127.0.0.1:{port}/hook"
+        self.base = f"http://127.0.0.1:{port}"
+        self.url = f"{self.base}/hook"
 
     def tell(self, plan: Mapping[str, Any]) -> None:
         """Give it its plan."""
@@ -174,6 +201,28 @@ def _wait_until_ready(process: subprocess.Popen[bytes], port: int, log: Path) ->
                 return
         time.sleep(0.05)
     raise RuntimeError(f"the gateway does not become ready:\n{_tail(log)}")
+
+
+def _environ(further: Mapping[str, str]) -> dict[str, str]:
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("EVENTBUS_")}
+    return {**inherited, **further}
+
+
+def _welcomed(process: subprocess.Popen[bytes], log: Path) -> int:
+    """The public port, once it is printed."""
+    deadline = time.monotonic() + _READY_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        found = re.search(r"curl -i http://[^/]*:(\d+)/.*\n", log.read_text(errors="replace"))
+        if found is not None:
+            return int(found[1])
+        time.sleep(0.05)
+    raise RuntimeError(f"the gateway does not become ready:\n{_tail(log)}")
+
+
+def _drained(process: subprocess.Popen[bytes], log: Path) -> None:
+    process.send_signal(signal.SIGTERM)
+    if process.wait(_STOP_SECONDS) != 0:
+        raise RuntimeError(f"the gateway ended with {process.returncode}:\n{_tail(log)}")
 
 
 def _end(process: subprocess.Popen[bytes] | subprocess.Popen[str]) -> None:

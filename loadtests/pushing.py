@@ -7,8 +7,6 @@
 """
 
 import json
-import secrets
-from base64 import b64encode
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,7 +18,7 @@ from loadtests.consuming import request
 from loadtests.events import SCHEMAS, TOPIC
 from loadtests.histogram import Histogram
 from loadtests.load import Plan, cpu_seconds, rss_mib
-from loadtests.measuring import PARTITIONS, Failed, checked, shown, subscribing_config
+from loadtests.measuring import PARTITIONS, Failed, checked, pushing_config, shown
 from loadtests.processes import Served, call, gateway, listening, load
 from loadtests.results import Interval, Result, result
 
@@ -62,22 +60,13 @@ class Pushing:
         self._broker.create_topic(name, PARTITIONS)
         ports = (free_port(), free_port())
         config = self._folder / f"{name}.toml"
-        config.write_text(self._config(name, ports))
+        config.write_text(pushing_config(self._broker.bootstrap, ports, name, self._folder))
         with gateway(config, ports, self._environ, self._folder / f"{name}.log") as served:
             if name == "webhook-latency":
                 intervals = [shown(self._arrive(served, name))]
             else:
                 intervals = list(self._push(served, name, 1 if name == "webhook-single" else _PER_REQUEST))
             return result(name, intervals, rss_mib(served.pid))
-
-    def _config(self, topic: str, ports: tuple[int, int]) -> str:
-        return f"""{subscribing_config(self._broker.bootstrap, ports, topic, self._folder)}
-[webhooks]
-secret_keys = "{b64encode(secrets.token_bytes(32)).decode()}"
-allow_http = true
-allowed_ports = ["1-65535"]
-allowed_networks = ["127.0.0.0/8"]
-"""
 
     def _push(self, served: Served, topic: str, per_request: int) -> Iterator[Interval]:
         seconds = self._seconds * (_SINGLE_SHARE if per_request == 1 else 1)

@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: dev test test-again check bench fuzz openapi contract docs release lock format clean
+.PHONY: dev test test-again check bench load soak chaos fuzz openapi contract docs release lock format clean
 
 $(READY): requirements/dev.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, set PYTHON=")'
@@ -38,6 +38,16 @@ format: $(READY)
 
 bench: $(READY)
 	$(BIN)/python -m loadtests.bench
+
+# Against what `make dev` runs and against a real broker; PROFILE is one of single, batch, pull, webhook, mixed.
+PROFILE ?= mixed
+load: SECONDS ?= 30
+load: $(READY)
+	$(BIN)/python -m loadtests.loading --profile $(PROFILE) --seconds $(SECONDS)
+
+soak: SECONDS ?= 600
+soak: $(READY)
+	$(BIN)/python -m loadtests.soak --seconds $(SECONDS)
 
 # The short version of this is part of the tests.
 fuzz: $(READY)

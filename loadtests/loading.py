@@ -1,7 +1,7 @@
 """``python -m loadtests.loading``: load on a gateway, and whether everything that was acknowledged arrived.
 
-Against what ``make dev`` runs, with the Kafka inside it, and against a gateway in front of a real broker. It starts
-and ends all of it by itself, on the loopback address. The exit status is 1 when an event was lost, came out of order or
+Against what ``make dev`` runs, with the Kafka inside it, and against a gateway in front of a real broker. All of it
+is started and ended here, on the loopback address. The exit status is 1 when an event was lost, came out of order or
 from nowhere, or when a request failed.
 """
 
@@ -22,6 +22,8 @@ from loadtests.traffic import Summary
 
 DEVELOPMENT = "dev"
 BROKER = "broker"
+# Far more than any subscription is behind, and little enough for an hour on a laptop.
+_RETENTION = {"retention.bytes": str(128 * 1024 * 1024), "segment.bytes": str(16 * 1024 * 1024)}
 
 
 @contextlib.contextmanager
@@ -48,7 +50,7 @@ def before_broker(broker: Broker, folder: Path, topic: str = TOPIC) -> Iterator[
         folder: for files that last as long as it.
         topic: where events are published.
     """
-    broker.create_topic(topic, PARTITIONS)
+    broker.create_topic(topic, PARTITIONS, config=_RETENTION)
     ports = (free_port(), free_port())
     config = folder / "gateway.toml"
     config.write_text(pushing_config(broker.bootstrap, ports, topic, folder))

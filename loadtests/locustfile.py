@@ -30,6 +30,7 @@ _KEYS = 8
 _JSON = {"content-type": "application/json"}
 _BATCH = {"content-type": "application/cloudevents-batch+json"}
 _LOOK_SECONDS = 0.1
+_SERVED_SECONDS = 30.0
 _FAILED = 1
 _NOT_BEGUN = 2
 
@@ -59,20 +60,24 @@ class Run:
         self.subscriptions: list[str] = []
         self.api = FastHttpSession(str(environment.host), environment.events.request, None)
 
-    def subscribe(self, name: str, delivery: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Make a subscription that begins now.
+    def subscribe(self, name: str, delivery: dict[str, Any]) -> dict[str, Any]:
+        """Make a subscription that begins now, and wait until somebody serves it.
 
         Raises:
-            RuntimeError: the gateway refuses it.
+            RuntimeError: the gateway refuses it, or nobody does.
         """
-        about: dict[str, Any] = {"topics": [self.topic], "start": "latest"}
-        if delivery is not None:
-            about["delivery"] = delivery
+        about = {"topics": [self.topic], "start": "latest", "delivery": delivery}
         answer = self.api.put(f"/v1/subscriptions/{name}", data=json.dumps(about), headers=_JSON, name="subscribe")
         if answer.status_code not in {200, 201}:
             raise RuntimeError(f"a subscription was refused: {answer.status_code} {answer.text}")
         self.subscriptions.append(name)
         made: dict[str, Any] = answer.json()
+        # A gateway that has just begun may own nothing yet, and says so with 503: no part of what is measured.
+        quiet, deadline = _session(str(self.environment.host)), time.monotonic() + _SERVED_SECONDS
+        while quiet.get(f"/v1/subscriptions/{name}/status").status_code != 200:
+            if time.monotonic() > deadline:
+                raise RuntimeError("nobody serves a new subscription")
+            time.sleep(_LOOK_SECONDS)
         return made
 
     def end(self) -> None:
@@ -188,7 +193,7 @@ class PullConsumer(Caller):
 
     @classmethod
     def begin(cls, run: Run) -> None:
-        run.subscribe(f"{run.prefix}-pull")
+        run.subscribe(f"{run.prefix}-pull", {"type": "pull", "order": "key"})
         run.books.subscriber("pull")
 
     @task
@@ -222,13 +227,13 @@ class WebhookSubscriber(Caller):
         name = f"{run.prefix}-{cls.kind}"
         about = {"type": "webhook", "url": f"{run.hook_url}/hooks/{name}", "order": "key", **cls.delivery}
         secret = run.subscribe(name, about)["signingSecret"]
-        told = _receiver(run).put(f"/books/{name}", data=json.dumps({"secret": secret}), headers=_JSON)
+        told = _session(run.receiver).put(f"/books/{name}", data=json.dumps({"secret": secret}), headers=_JSON)
         if told.status_code != 204:
             raise RuntimeError(f"the receiver of webhooks at {run.receiver} does not answer")
         run.books.subscriber(cls.kind)
 
     def on_start(self) -> None:
-        self._session = _receiver(self.shared)
+        self._session = _session(self.shared.receiver)
         self._seen = 0
 
     @task
@@ -251,10 +256,10 @@ class WebhookBatchSubscriber(WebhookSubscriber):
     delivery: ClassVar[dict[str, Any]] = {"format": "batch", "batch": {"maxEvents": 100}}
 
 
-def _receiver(run: Run) -> FastHttpSession:
-    # What is asked of the receiver is no load on the gateway, so it does not count.
+def _session(url: str) -> FastHttpSession:
+    """Calls that do not count: they are no load on the gateway, or not of what is measured."""
     hook: Callable[[], Any] = EventHook
-    return FastHttpSession(run.receiver, hook(), None)
+    return FastHttpSession(url, hook(), None)
 
 
 def _given(environment: Environment) -> Any:

@@ -1,5 +1,7 @@
 """What of a process is shown as numbers that are read at each scrape."""
 
+import asyncio
+
 from eventbus_gateway.api.edge import Edge
 from eventbus_gateway.api.read import Read
 from eventbus_gateway.kafka.producer import KafkaProducer
@@ -11,10 +13,12 @@ from eventbus_gateway.telemetry import Metrics
 def measure(metrics: Metrics, edge: Edge, producer: KafkaProducer, read: Read, reader: KafkaReader) -> None:
     """Have it shown what the gateway is working on, and how Kafka is."""
     gauge, admission, status = metrics.gauge, edge.admission, producer.status
+    loop = asyncio.get_running_loop()
     gauge("eventbus_http_in_flight_requests", "Requests being worked on.", lambda: admission.requests)
     gauge("eventbus_http_in_flight_bytes", "Bytes of request bodies held.", lambda: admission.bytes)
     gauge("eventbus_http_connections", "Open connections.", lambda: len(edge.connections))
     gauge("eventbus_event_loop_lag_seconds", "How late the event loop's last timer was.", lambda: edge.lag)
+    gauge("eventbus_event_loop_tasks", "Tasks that have not ended.", lambda: len(asyncio.all_tasks(loop)))
     gauge("eventbus_read_polls", "Reads under way, streams included.", lambda: read.polls)
     gauge("eventbus_read_streams", "Streams that are open.", lambda: read.streams)
     gauge("eventbus_read_readers", "Kafka consumers for reads.", lambda: reader.readers)

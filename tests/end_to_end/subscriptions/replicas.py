@@ -114,17 +114,17 @@ class Replicas:
 
     def add(self, count: int = 1) -> list[GatewayProcess]:
         """Start further processes and wait until all that run share the slots."""
-        bootstrap = self.broker.bootstrap
-        fresh = [
-            GatewayProcess(bootstrap, None, environ=None, wait=False, arguments=(), **self._tables)
-            for _ in range(count)
-        ]
-        for member in fresh:
-            self._stack.enter_context(member)
-        self.members += fresh
+        fresh = [self.start() for _ in range(count)]
         for member in fresh:
             member.wait_ready()
         self.wait_shared()
+        return fresh
+
+    def start(self) -> GatewayProcess:
+        """Start a further process and wait for nothing."""
+        bootstrap = self.broker.bootstrap
+        fresh = GatewayProcess(bootstrap, None, environ=None, wait=False, arguments=(), **self._tables)
+        self.members.append(self._stack.enter_context(fresh))
         return fresh
 
     def restore(self, count: int) -> None:

@@ -25,7 +25,7 @@ class Hook:
     """One URL.
 
     Args:
-        secret: what signs its requests; None until it is told.
+        secret: what signs its requests; None where that is of no interest.
     """
 
     def __init__(self, secret: str | None = None) -> None:
@@ -41,7 +41,7 @@ class Hook:
 
     def take(self, headers: dict[str, str], body: bytes) -> None:
         """Note a request; names of headers are in lower case."""
-        if self._verifier is None or self._verifier.verify(headers, body) is not Signed.VALID:
+        if self._verifier is not None and self._verifier.verify(headers, body) is not Signed.VALID:
             self.unsigned += 1
         now = time.time()
         if headers.get("content-type", "") == _BATCH:

@@ -115,6 +115,7 @@ class Listening:
 
     def __init__(self, process: "subprocess.Popen[str]", port: int) -> None:
         self._process = process
+        self.served = Served(process.pid, port)
         self.base = f"http://127.0.0.1:{port}"
         self.url = f"{self.base}/hook"
 

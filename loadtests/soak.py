@@ -3,6 +3,10 @@
 Memory, threads, file descriptors, tasks of the event loop and metric series are looked at once a second. After a time
 for warming up, a line of least squares goes through each. It fails where memory is not flat or where anything else
 grows, and where the load itself fails: an event lost, out of order or from nowhere, a failed request.
+
+What a process makes when it is first needed, and then keeps, is no leak, but looks like one when it is needed late:
+the consumers for subscriptions that are behind (``consume.max_catch_up_readers``). So all are needed
+before.
 """
 
 import http.client
@@ -19,9 +23,12 @@ from typing import NamedTuple
 import click
 from tests.broker import Broker
 
+from loadtests.consuming import request
+from loadtests.events import TOPIC, events
 from loadtests.load import rss_mib
 from loadtests.loading import before_broker
-from loadtests.processes import listening
+from loadtests.measuring import Failed
+from loadtests.processes import Served, listening
 from loadtests.swarm import Broken, Plan, swarm
 from loadtests.traffic import Summary
 from loadtests.trend import Trend, trend
@@ -29,6 +36,14 @@ from loadtests.trend import Trend, trend
 MEMORY = "memory, MiB"
 COUNTED = ("threads", "file descriptors", "tasks", "metric series")
 _EVERY_SECONDS = 1.0
+FLAT_BYTES = 32.0
+"""Of memory per published event: less than the smallest object that could be kept for it."""
+# More than there are consumers for those that are behind.
+_BEHIND = 6
+_PER_REQUEST = 100
+# A megabyte: memory that was used once and is free again would hide a leak.
+_REQUESTS = 20
+_CAUGHT_UP_SECONDS = 120.0
 _USERS = 16
 _RATE = 5.0
 
@@ -57,8 +72,8 @@ class Findings(NamedTuple):
     faults: tuple[str, ...]
 
 
-def look(pid: int, internal_port: int) -> tuple[tuple[float, ...], bool]:
-    """Look at a gateway's process; also whether something was published yet.
+def look(pid: int, internal_port: int) -> tuple[float, ...]:
+    """Look at a gateway's process: memory, and what is counted.
 
     Args:
         pid: its process.
@@ -72,8 +87,7 @@ def look(pid: int, internal_port: int) -> tuple[tuple[float, ...], bool]:
     assert tasks is not None
     series = sum(not line.startswith("#") for line in metrics.splitlines())
     descriptors = len(list((folder / "fd").iterdir()))
-    values = (rss_mib(pid), float(threads[1]), float(descriptors), float(tasks[1]), float(series))
-    return values, "eventbus_publish_events_total{" in metrics
+    return rss_mib(pid), float(threads[1]), float(descriptors), float(tasks[1]), float(series)
 
 
 def exposition(internal_port: int) -> str:
@@ -86,13 +100,61 @@ def exposition(internal_port: int) -> str:
         connection.close()
 
 
-def judge(samples: list[Sample], warm_up_seconds: float, flat_mib_per_minute: float) -> Findings:
+def fall_behind(served: Served, receiver: Served, topic: str, requests: int = _REQUESTS) -> None:
+    """Have the gateway serve many subscriptions that are far behind, until none is.
+
+    Args:
+        served: the gateway.
+        receiver: the receiver of their events.
+        topic: gets as many requests of a hundred events.
+        requests: how many.
+
+    Raises:
+        Failed: that takes too long.
+    """
+    names = [f"behind-{number}" for number in range(_BEHIND)]
+    _publish(served, topic, requests)
+
+    def subscribe(name: str) -> None:
+        request(receiver, "PUT", f"/books/{name}", {"secret": None})
+        delivery = {"type": "webhook", "url": f"http://127.0.0.1:{receiver.port}/hooks/{name}", "format": "batch"}
+        about = {"topics": [topic], "start": "earliest", "delivery": delivery}
+        request(served, "PUT", f"/v1/subscriptions/{name}", about)
+
+    # All at once, so that none has caught up before the next one begins.
+    with ThreadPoolExecutor(_BEHIND) as pool:
+        list(pool.map(subscribe, names))
+    deadline = time.monotonic() + _CAUGHT_UP_SECONDS
+    for name in names:
+        while request(served, "GET", f"/v1/subscriptions/{name}/status", {})["lag"] != 0:
+            if time.monotonic() > deadline:
+                raise Failed("subscriptions that were behind do not catch up")
+            time.sleep(_EVERY_SECONDS / 10)
+        request(served, "DELETE", f"/v1/subscriptions/{name}", {})
+
+
+def _publish(served: Served, topic: str, requests: int) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", served.port, timeout=60)
+    body = b"\n".join(events(_PER_REQUEST))
+    try:
+        for _ in range(requests):
+            connection.request("POST", f"/v1/topics/{topic}/events", body, {"content-type": "application/x-ndjson"})
+            answer = connection.getresponse()
+            answer.read()
+            if answer.status != 200:
+                raise Failed(f"a publish was answered with {answer.status}")
+    finally:
+        connection.close()
+
+
+def judge(samples: list[Sample], warm_up_seconds: float, flat_mib: float, allowed: float = 1.0) -> Findings:
     """Draw the lines and say what grows.
 
     Args:
         samples: in the order of time.
         warm_up_seconds: samples before count for nothing.
-        flat_mib_per_minute: slope of memory that is not called a leak.
+        flat_mib: slope of memory, in MiB per minute, that is not called a leak.
+        allowed: growth of anything that is counted, over the whole time, that is not called one either.
 
     Raises:
         ValueError: there are too few samples.
@@ -102,14 +164,14 @@ def judge(samples: list[Sample], warm_up_seconds: float, flat_mib_per_minute: fl
     trends = tuple(
         trend(name, times, [sample.values[index] for sample in kept]) for index, name in enumerate((MEMORY, *COUNTED))
     )
-    faults = [f"{one.name} grow by {one.slope:.2f} a minute" for one in trends[1:] if one.is_rising]
-    if trends[0].slope > flat_mib_per_minute:
-        faults.insert(0, f"memory grows by {trends[0].slope:.2f} MiB a minute, more than {flat_mib_per_minute:g}")
+    faults = [f"{one.name} grow by {one.slope:.2f} a minute" for one in trends[1:] if one.rises_by_more_than(allowed)]
+    if trends[0].slope > flat_mib:
+        faults.insert(0, f"memory grows by {trends[0].slope:.2f} MiB a minute, more than {flat_mib:.2f}")
     return Findings(trends, tuple(faults))
 
 
 def sampled(
-    done: "Future[Summary]", looked: Callable[[], tuple[tuple[float, ...], bool]], seconds: float
+    done: "Future[Summary]", looked: Callable[[], tuple[float, ...]], seconds: float, every: float
 ) -> list[Sample]:
     """Look until the time of the load is over, or the load itself.
 
@@ -117,20 +179,13 @@ def sampled(
         done: the load.
         looked: looks once.
         seconds: how long events are published.
+        every: seconds between two looks.
     """
-    over = threading.Event()
+    over, began = threading.Event(), time.monotonic()
     done.add_done_callback(lambda _: over.set())
     found: list[Sample] = []
-    began: float | None = None
-    while not over.wait(_EVERY_SECONDS):
-        values, is_published = looked()
-        now = time.monotonic()
-        if began is None and is_published:
-            began = now
-        if began is not None:
-            if now - began > seconds:
-                break
-            found.append(Sample(now - began, values))
+    while not over.wait(every) and time.monotonic() - began < seconds:
+        found.append(Sample(time.monotonic() - began, looked()))
     return found
 
 
@@ -150,33 +205,58 @@ def table(trends: tuple[Trend, ...]) -> str:
 @click.option(
     "--warm-up", type=click.FloatRange(0), help="Seconds that do not count; a quarter of all when left out."
 )
-@click.option("--flat", type=click.FloatRange(0), default=1.0, show_default=True, help="MiB per minute.")
 @click.option("--rate", type=click.FloatRange(0), default=_RATE, show_default=True, help="Publishes/s per producer.")
 @click.option("--output", type=click.Path(file_okay=False, path_type=Path), default=Path("build"), show_default=True)
-def main(seconds: int, warm_up: float | None, flat: float, rate: float, output: Path) -> None:
+def main(seconds: int, warm_up: float | None, rate: float, output: Path) -> None:
     """Have mixed load for minutes, and see that nothing grows."""
     output.mkdir(parents=True, exist_ok=True)
     click.echo(f"mixed load on a real broker, {seconds} s\n")
-    with (
-        tempfile.TemporaryDirectory(prefix="eventbus-soak-") as name,
-        listening("loadtests.hooks") as receiver,
-        Broker() as broker,
-        before_broker(broker, Path(name)) as (served, internal_port),
-        ThreadPoolExecutor(1) as pool,
-    ):
-        plan = Plan(f"http://127.0.0.1:{served.port}", receiver.base, "mixed", seconds, _USERS, rate)
-        running = pool.submit(swarm, plan, output.resolve() / "soak-load.json")
-        samples = sampled(running, lambda: look(served.pid, internal_port), seconds)
-        try:
-            summary = running.result()
-        except Broken as broken:
-            raise click.ClickException(str(broken)) from None
+    try:
+        with Broker() as broker:
+            samples, summary = soaked(broker, output.resolve(), TOPIC, seconds, rate)
+    except (Broken, Failed) as failed:
+        raise click.ClickException(str(failed)) from None
     (output / "soak.json").write_text(json.dumps([sample._asdict() for sample in samples]))
-    found = judge(samples, seconds / 4 if warm_up is None else warm_up, flat)
-    click.echo(f"\n{table(found.trends)}")
+    found = judge(samples, seconds / 4 if warm_up is None else warm_up, flat_mib(summary))
+    click.echo(f"\n{table(found.trends)}\n\nmemory is called flat up to {flat_mib(summary):.2f} MiB a minute")
     faults = (*found.faults, *summary.faults)
     if faults:
         raise click.ClickException("; ".join(faults))
+
+
+def flat_mib(summary: Summary) -> float:
+    """What memory may grow by, in MiB per minute."""
+    return FLAT_BYTES * summary.verdict.stored / summary.seconds * 60 / 2**20
+
+
+def soaked(
+    broker: Broker, folder: Path, topic: str, seconds: int, rate: float = _RATE, every: float = _EVERY_SECONDS
+) -> tuple[list[Sample], Summary]:
+    """Have load on a gateway of its own, and look at it meanwhile.
+
+    Args:
+        broker: gets the topic.
+        folder: for the figures of the load.
+        topic: where events are published.
+        seconds: for how long.
+        rate: publishes per second and producer.
+        every: seconds between two looks.
+
+    Raises:
+        Broken: the load test itself did not work.
+        Failed: what comes before it did not.
+    """
+    with (
+        tempfile.TemporaryDirectory(prefix="eventbus-soak-") as name,
+        listening("loadtests.hooks") as receiver,
+        before_broker(broker, Path(name), topic) as (served, internal_port),
+        ThreadPoolExecutor(1) as pool,
+    ):
+        fall_behind(served, receiver.served, topic)
+        plan = Plan(f"http://127.0.0.1:{served.port}", receiver.base, "mixed", seconds, _USERS, rate, topic)
+        running = pool.submit(swarm, plan, folder / "soak-load.json")
+        samples = sampled(running, lambda: look(served.pid, internal_port), seconds, every)
+        return samples, running.result()
 
 
 if __name__ == "__main__":

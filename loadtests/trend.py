@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from statistics import StatisticsError, linear_regression, pstdev
 from typing import NamedTuple
 
-_ONE = 1.0
 _SHARE = 2.0
 """A straight line rises by 3.5 times its own standard deviation, and noise without a trend by much less than once;
 twice tells them apart."""
@@ -31,10 +30,9 @@ class Trend(NamedTuple):
     lowest: float
     highest: float
 
-    @property
-    def is_rising(self) -> bool:
-        """Whether it grows by one and more, and not by chance: for what is counted."""
-        return self.growth > max(_ONE, _SHARE * self.deviation)
+    def rises_by_more_than(self, allowed: float) -> bool:
+        """Whether it grows by more than that, and not by chance: for what is counted."""
+        return self.growth > max(allowed, _SHARE * self.deviation)
 
 
 def trend(name: str, times: Sequence[float], values: Sequence[float]) -> Trend:

@@ -10,7 +10,6 @@ from urllib.parse import urlsplit
 import pytest
 from loadtests.loading import before_broker
 from loadtests.processes import listening
-from loadtests.soak import COUNTED, look
 from loadtests.swarm import PROFILES, ROOT, Broken, Plan, command, swarm
 from tests.broker import Broker
 from tests.scripted_server import Canned, ScriptedServer, Seen
@@ -56,7 +55,7 @@ def test_mixed_load_on_a_real_broker_loses_nothing_and_a_gateway_or_receiver_tha
     broker: Broker, tmp_path: Path
 ) -> None:
     report, topic = tmp_path / "report.json", "visits-of-a-swarm"
-    with listening("loadtests.hooks") as receiver, before_broker(broker, tmp_path, topic) as (served, internal_port):
+    with listening("loadtests.hooks") as receiver, before_broker(broker, tmp_path, topic) as (served, _):
         url = f"http://127.0.0.1:{served.port}"
         plan = Plan(url, receiver.base, "mixed", seconds=3, users=12, rate=10, topic=topic)
 
@@ -84,11 +83,6 @@ def test_mixed_load_on_a_real_broker_loses_nothing_and_a_gateway_or_receiver_tha
             {"pull": 50, "webhook": 51, "webhook-batch": 50},
         )
         assert len(bad.faults) == 3
-
-        values, is_published = look(served.pid, internal_port)
-        assert is_published
-        assert len(values) == 1 + len(COUNTED)
-        assert min(values) > 0
 
 
 def test_a_gateway_that_is_not_there_is_no_result(tmp_path: Path) -> None:

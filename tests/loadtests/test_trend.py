@@ -68,4 +68,4 @@ def test_a_straight_line_is_found(count: int, per_minute: float, start: float) -
     found = trend("x", times, [start + per_minute * second / 60 for second in times])
     assert found.slope == pytest.approx(per_minute, abs=1e-6)
     assert found.growth == pytest.approx(per_minute * (count - 1) / 60, abs=1e-6)
-    assert found.is_rising is (found.growth > 1)
+    assert found.rises_by_more_than(1) is (found.growth > 1)

@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from tests.end_to_end.process import PATIENCE, GatewayProcess
 from tests.end_to_end.subscriptions.consuming import Caller, pause
@@ -30,6 +30,8 @@ class Pod:
         self.ready_since: float | None = None
         self.is_deleted = False
         self.restarts = 0
+        self.removals = 0
+        """How often it was taken out of the Service because it was not ready."""
         self.exit_status: int | None = None
         """None also when it had to be killed."""
         self._timings = timings
@@ -78,6 +80,7 @@ class Pod:
                 self.ready_since = self.ready_since or time.monotonic()
                 self._service.add(self)
             elif failures >= self._timings.readiness_failures:
+                self.removals += self.ready_since is not None
                 self.ready_since = None
                 self._service.remove(self)
             await self._until_over(self._timings.readiness_period)
@@ -131,6 +134,24 @@ class Service:
         return Wire(*await asyncio.open_connection("127.0.0.1", pod.process.port))
 
 
+class Failure(NamedTuple):
+    """A request that was not answered with a success.
+
+    Args:
+        what: method and last part of the path.
+        status: of the answer; 0 without one.
+        how: code of the problem, or what happened to the connection.
+        retry_after: as the header says it.
+        seconds: how long it took.
+    """
+
+    what: str
+    status: int
+    how: str
+    retry_after: str | None
+    seconds: float
+
+
 class Customer(Caller):
     """A client that tries nothing twice.
 
@@ -141,22 +162,23 @@ class Customer(Caller):
 
     def __init__(self, service: Service, *, keeps: bool = True) -> None:
         super().__init__([], KEYS["care"])
-        self.failures: list[str] = []
-        """Requests that were not answered with a success, and how."""
+        self.failures: list[Failure] = []
+        """Requests that were not answered with a success."""
         self._service = service
         self._keeps = keeps
         self._open: Wire | None = None
 
     async def call(self, method: str, path: str, document: Any = None, **headers: str) -> Answer:
-        what = f"{method} {path.rpartition('/')[2]}"
+        what, began = f"{method} {path.rpartition('/')[2]}", time.monotonic()
         try:
             answer = await super().call(method, path, document, **headers)
         except Unanswered as unanswered:
-            cause = unanswered.__cause__
-            self.failures.append(f"{what}: {type(cause).__name__} after {len(self.statuses)} requests")
+            how = type(unanswered.__cause__).__name__
+            self.failures.append(Failure(what, 0, how, None, time.monotonic() - began))
             raise
         if answer.status >= 400:
-            self.failures.append(f"{what}: {answer.status} {answer.json()['code']}")
+            how, retry_after = answer.json()["code"], answer.headers.get("retry-after")
+            self.failures.append(Failure(what, answer.status, how, retry_after, time.monotonic() - began))
         return answer
 
     def close(self) -> None:

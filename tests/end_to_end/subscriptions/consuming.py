@@ -224,10 +224,12 @@ class Consumer:
         caller: its way to the gateway.
         name: name of the subscription.
         books: where it notes what happens.
+        patience: seconds for which it repeats an ack that may be tried again.
         body: of its receives.
     """
 
-    def __init__(self, caller: Caller, name: str, books: Books, **body: Any) -> None:
+    def __init__(self, caller: Caller, name: str, books: Books, *, patience: float = PATIENCE, **body: Any) -> None:
+        self._patience = patience
         self._caller = caller
         self._path = f"/subscriptions/{name}"
         self._books = books
@@ -254,7 +256,7 @@ class Consumer:
 
     async def _ack(self, tokens: list[str]) -> None:
         self._books.acking(tokens)
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + self._patience
         while tokens and time.monotonic() < deadline:
             try:
                 answer = await self._caller.call("POST", f"{self._path}/ack", {"ackTokens": tokens})

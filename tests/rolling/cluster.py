@@ -59,11 +59,11 @@ class Pod:
             sides.create_task(self._terminate())
 
     async def _forget(self) -> None:
-        await _passed(self._timings.removal)
+        await passed(self._timings.removal)
         self._service.remove(self)
 
     async def _terminate(self) -> None:
-        await _passed(self._timings.pre_stop)
+        await passed(self._timings.pre_stop)
         self.process.sigterm()
         left = self._timings.grace - self._timings.pre_stop
         try:
@@ -257,6 +257,7 @@ async def until(condition: Callable[[], bool], what: str) -> None:
         await pause()
 
 
-async def _passed(seconds: float) -> None:
+async def passed(seconds: float) -> None:
+    """Let Kubernetes' own time pass."""
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(asyncio.get_running_loop().create_future(), seconds)

@@ -57,6 +57,11 @@ class Load:
             yield
             await self._finish()
 
+    async def more_acked(self, number: int) -> None:
+        """Wait until so many further events were pulled and acked."""
+        enough = len(self.books.acked) + number
+        await until(lambda: len(self.books.acked) >= enough, f"{number} further acks")
+
     async def _finish(self) -> None:
         """Publish no more, and wait until what was published was pulled."""
         self._over.set()

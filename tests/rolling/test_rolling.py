@@ -1,6 +1,7 @@
 """A rolling update under load, with the chart's probes and times: no request fails, and nothing is lost."""
 
 import asyncio
+import contextlib
 from collections.abc import Iterator
 
 import pytest
@@ -9,7 +10,7 @@ from tests.end_to_end.subscriptions.replicas import Replicas
 from tests.end_to_end.subscriptions.subscribing import subscribed
 from tests.end_to_end.webhooks.pushing import WEBHOOKS, caught_up, check_complete, pushed
 from tests.end_to_end.webhooks.receivers import Receiver
-from tests.rolling.cluster import Deployment, until
+from tests.rolling.cluster import Deployment
 from tests.rolling.load import Load
 from tests.rolling.timings import Timings, of_chart
 
@@ -36,12 +37,11 @@ async def update(company: Replicas, receiver: Receiver, timings: Timings, pods: 
         deployment = Deployment(company, timings)
         async with deployment.running():
             load = Load(deployment.service, pull, push)
-            try:
+            with contextlib.closing(load):
                 async with load.running():
-                    await until(lambda: len(load.books.acked) > 100, "the load to begin")
+                    await load.more_acked(100)
                     await deployment.roll(pods)
-                    enough = len(load.books.acked) + 100
-                    await until(lambda: len(load.books.acked) > enough, "the load to go on")
+                    await load.more_acked(100)
                 if not load.failures:
                     await hook.until_taken(len(push.published))
                     await caught_up(push)
@@ -49,8 +49,6 @@ async def update(company: Replicas, receiver: Receiver, timings: Timings, pods: 
                     load.books.check_order()
                     load.books.check_acked_stay_away()
                     check_complete(hook, push.published)
-            finally:
-                load.close()
         deployment.check(pods)
     return load
 

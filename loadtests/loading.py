@@ -42,18 +42,21 @@ def in_development(folder: Path) -> Iterator[Served]:
 
 
 @contextlib.contextmanager
-def before_broker(broker: Broker, folder: Path, topic: str = TOPIC) -> Iterator[tuple[Served, int]]:
+def before_broker(
+    broker: Broker, folder: Path, topic: str = TOPIC, further: str = ""
+) -> Iterator[tuple[Served, int]]:
     """A gateway in front of a broker, and its internal port.
 
     Args:
         broker: gets the topic.
         folder: for files that last as long as it.
         topic: where events are published.
+        further: tables of the configuration.
     """
     broker.create_topic(topic, PARTITIONS, config=_RETENTION)
     ports = (free_port(), free_port())
     config = folder / "gateway.toml"
-    config.write_text(pushing_config(broker.bootstrap, ports, topic, folder))
+    config.write_text(pushing_config(broker.bootstrap, ports, topic, folder) + further)
     with gateway(config, ports, {}, folder / "gateway.log") as one:
         yield one, ports[1]
 

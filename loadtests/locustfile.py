@@ -26,7 +26,8 @@ from loadtests.events import events as samples
 from loadtests.traffic import Summary, Traffic, summary_text
 
 _SAMPLES = 256
-_KEYS = 8
+# Of each producer: with few, the order of keys would be what bounds consumers.
+_KEYS = 50
 _JSON = {"content-type": "application/json"}
 _BATCH = {"content-type": "application/cloudevents-batch+json"}
 _LOOK_SECONDS = 0.1

@@ -5,8 +5,7 @@ for warming up, a line of least squares goes through each. It fails where memory
 grows, and where the load itself fails: an event lost, out of order or from nowhere, a failed request.
 
 What a process makes when it is first needed, and then keeps, is no leak, but looks like one when it is needed late:
-the consumers for subscriptions that are behind (``consume.max_catch_up_readers``). So all are needed
-before.
+consumers for subscriptions that are behind. So there are two of them here, and both are needed before.
 """
 
 import http.client
@@ -38,6 +37,7 @@ COUNTED = ("threads", "file descriptors", "tasks", "metric series")
 _EVERY_SECONDS = 1.0
 FLAT_BYTES = 32.0
 """Of memory per published event: less than the smallest object that could be kept for it."""
+_CATCH_UP = "\n[consume]\nmax_catch_up_readers = 2\n"
 # More than there are consumers for those that are behind.
 _BEHIND = 6
 _PER_REQUEST = 100
@@ -249,7 +249,7 @@ def soaked(
     with (
         tempfile.TemporaryDirectory(prefix="eventbus-soak-") as name,
         listening("loadtests.hooks") as receiver,
-        before_broker(broker, Path(name), topic) as (served, internal_port),
+        before_broker(broker, Path(name), topic, _CATCH_UP) as (served, internal_port),
         ThreadPoolExecutor(1) as pool,
     ):
         fall_behind(served, receiver.served, topic)

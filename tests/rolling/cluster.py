@@ -127,8 +127,10 @@ class Service:
         """A connection to the next pod; nothing else is tried where that one takes none.
 
         Raises:
-            OSError: it takes none.
+            OSError: it takes none, or there is no pod.
         """
+        if not self._pods:
+            raise ConnectionRefusedError("no pod is ready")
         self._turn += 1
         pod = self._pods[self._turn % len(self._pods)]
         return Wire(*await asyncio.open_connection("127.0.0.1", pod.process.port))
@@ -193,6 +195,8 @@ class Customer(Caller):
             try:
                 wire = self._open = await self._service.connected()
             except OSError as error:
+                # Who asks again at once would leave nobody else any time.
+                await pause()
                 raise Unanswered from error
         return wire
 

@@ -49,11 +49,12 @@ soak: SECONDS ?= 600
 soak: $(READY)
 	$(BIN)/python -m loadtests.soak --seconds $(SECONDS)
 
-# The short versions of these are part of the tests: Kafka is away for a minute, which the alerts' tests then play.
+# Kafka is away for a minute, and what was recorded of it is played by the alerts' tests; they have a shorter outage.
 chaos: $(READY)
 	EVENTBUS_OUTAGE_SECONDS=60 EVENTBUS_OUTAGE_RECORDING=tests/deploy/outage.yaml \
 	$(BIN)/pytest -o faulthandler_timeout=900 tests/deploy/test_outage.py
 
+# The short version of this is part of the tests.
 fuzz: $(READY)
 	EVENTBUS_FUZZ_SECONDS=600 $(BIN)/pytest tests/api/test_edge_fuzz.py
 

@@ -31,6 +31,7 @@ _KEYS = 50
 _JSON = {"content-type": "application/json"}
 _BATCH = {"content-type": "application/cloudevents-batch+json"}
 _LOOK_SECONDS = 0.1
+_SETTLE_LOOK_SECONDS = 0.25
 _SERVED_SECONDS = 30.0
 _FAILED = 1
 _NOT_BEGUN = 2
@@ -95,12 +96,18 @@ class Run:
             hook.fire(request_type="EVENT", name=way, response_time=took * 1_000, response_length=0, exception=None)
 
     def settle(self) -> None:
-        """Wait until nobody publishes any more and everything has come, but not for ever."""
+        """Wait until nobody publishes any more and everything has come, or nothing comes any more."""
         self.closing = True
         self.traffic.close()
-        deadline = time.monotonic() + self.settle_seconds
-        while time.monotonic() < deadline and (self.publishing or not self.books.is_settled):
-            time.sleep(_LOOK_SECONDS)
+        came, deadline = -1, 0.0
+        while self.publishing or not self.books.is_settled:
+            now, before = time.monotonic(), came
+            came = sum(len(subscriber.came) for subscriber in self.books.subscribers.values())
+            if came > before:
+                deadline = now + self.settle_seconds
+            elif now > deadline:
+                break
+            time.sleep(_SETTLE_LOOK_SECONDS)
 
 
 class Caller(FastHttpUser):
@@ -286,7 +293,9 @@ def _options(parser: LocustArgumentParser, **_: Any) -> None:
     group.add_argument("--hook-url", default="", help="where the gateway reaches it, if elsewhere")
     group.add_argument("--rate", type=float, default=0.0, help="publishes per second and producer; 0: no limit")
     group.add_argument("--batch", type=int, default=50, help="events in a batch")
-    group.add_argument("--settle", type=float, default=30.0, help="seconds to wait for what is still on its way")
+    group.add_argument(
+        "--settle", type=float, default=30.0, help="seconds without an event until those that are missing are lost"
+    )
     group.add_argument("--report", default="", help="file for the figures as JSON")
 
 
@@ -298,6 +307,7 @@ def _begin(environment: Environment, **_: Any) -> None:
             if issubclass(user_class, Caller):
                 user_class.begin(run)
     except BaseException:
+        # locust would log it and go on.
         environment.process_exit_code = _NOT_BEGUN
         if environment.runner is not None:
             threading.Thread(target=environment.runner.quit).start()

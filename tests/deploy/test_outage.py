@@ -136,7 +136,6 @@ def test_callers_are_told_at_once_that_kafka_is_away_and_when_to_come_back(outag
         (503, "kafka_unavailable"),
         (503, "owner_unavailable"),
         (504, "outcome_unknown"),
-        (410, "lease_lost"),
     }
     refused = [failure for failure in outage.failures if failure.status == 503]
     assert all(failure.retry_after is not None and int(failure.retry_after) >= 1 for failure in refused)

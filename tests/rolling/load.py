@@ -13,6 +13,7 @@ from tests.rolling.cluster import Customer, Failure, Service, until
 
 _KEYS = 20
 _BATCH = 10
+_MOVED = "POST ack", 410, "lease_lost"
 
 
 class Load:
@@ -39,8 +40,12 @@ class Load:
 
     @property
     def failures(self) -> list[Failure]:
-        """Requests that were not answered with a success, of all clients."""
-        return [failure for customer in self.customers for failure in customer.failures]
+        """Requests of all clients that were not answered with a success.
+
+        An ack of events whose subscription was moved meanwhile has not failed: it is told that they come again.
+        """
+        told = [failure for customer in self.customers for failure in customer.failures]
+        return [one for one in told if (one.what, one.status, one.how) != _MOVED]
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:

@@ -60,7 +60,7 @@ class Run:
         self.closing = False
         self.publishing = 0
         self.subscriptions: list[str] = []
-        self.api = FastHttpSession(str(environment.host), environment.events.request, None)
+        self._quiet = _session(str(environment.host))
 
     def subscribe(self, name: str, delivery: dict[str, Any]) -> dict[str, Any]:
         """Make a subscription that begins now, and wait until somebody serves it.
@@ -68,24 +68,26 @@ class Run:
         Raises:
             RuntimeError: the gateway refuses it, or nobody does.
         """
-        about = {"topics": [self.topic], "start": "latest", "delivery": delivery}
-        answer = self.api.put(f"/v1/subscriptions/{name}", data=json.dumps(about), headers=_JSON, name="subscribe")
-        if answer.status_code not in {200, 201}:
-            raise RuntimeError(f"a subscription was refused: {answer.status_code} {answer.text}")
+        about = json.dumps({"topics": [self.topic], "start": "latest", "delivery": delivery})
+        path, deadline = f"/v1/subscriptions/{name}", time.monotonic() + _SERVED_SECONDS
+        made = self._answered(lambda: self._quiet.put(path, data=about, headers=_JSON), deadline)
         self.subscriptions.append(name)
-        made: dict[str, Any] = answer.json()
-        # A gateway that has just begun may own nothing yet, and says so with 503: no part of what is measured.
-        quiet, deadline = _session(str(self.environment.host)), time.monotonic() + _SERVED_SECONDS
-        while quiet.get(f"/v1/subscriptions/{name}/status").status_code != 200:
-            if time.monotonic() > deadline:
-                raise RuntimeError("nobody serves a new subscription")
+        self._answered(lambda: self._quiet.get(f"{path}/status"), deadline)
+        document: dict[str, Any] = made.json()
+        return document
+
+    def _answered(self, ask: Callable[[], Any], deadline: float) -> Any:
+        """Ask until there is a success: a gateway that has just begun may own nothing yet, and says so with 503."""
+        while (answer := ask()).status_code not in {200, 201}:
+            if answer.status_code not in {0, 503} or time.monotonic() > deadline:
+                raise RuntimeError(f"a subscription cannot be made: {answer.status_code} {answer.text}")
             time.sleep(_LOOK_SECONDS)
-        return made
+        return answer
 
     def end(self) -> None:
         """Delete what was made."""
         for name in self.subscriptions:
-            self.api.delete(f"/v1/subscriptions/{name}", name="unsubscribe")
+            self._quiet.delete(f"/v1/subscriptions/{name}")
 
     def came(self, subscriber: Subscriber, event: str, at: float) -> None:
         """Note an event and how long it was on its way."""

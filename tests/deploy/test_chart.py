@@ -7,6 +7,7 @@ from typing import Any
 
 import kubernetes_validate  # type: ignore[import-untyped]
 import pytest
+import trustme
 import yaml
 from tests.deploy import custom
 from tests.deploy.chart import EVERYTHING, FOLDER, PLAIN, VALUES, Chart, Resource, container, one, toml
@@ -23,6 +24,8 @@ NAME = "eb-eventbus-gateway"
 SELECTOR = {"app.kubernetes.io/name": "eventbus-gateway", "app.kubernetes.io/instance": "eb"}
 KEDA = "autoscaling: {enabled: false}\nkeda: {enabled: true, prometheus: {serverAddress: http://prometheus:9090}}"
 IN_PLACE = "/etc/eventbus/"
+SECRET = "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=\n"
+AUTHORITY = trustme.CA().cert_pem.bytes().decode()
 
 every_values_file = pytest.mark.parametrize("values", VALUES, ids=lambda path: path.stem)
 
@@ -88,7 +91,7 @@ def test_the_gateway_itself_takes_the_configuration_of_every_values_file(
     for path in mounted_files(resources):
         file = tmp_path / path.removeprefix(IN_PLACE)
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text("MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=\n")
+        file.write_text(AUTHORITY if file.suffix == ".pem" else SECRET)
     file = tmp_path / "gateway.toml"
     file.write_text(toml(resources).replace(IN_PLACE, f"{tmp_path}/"))
     environ = {each["name"]: each["value"] for each in container(resources)["env"] if "value" in each}

@@ -23,6 +23,7 @@ from eventbus_gateway.api.server import address_of, listen
 from eventbus_gateway.app import Addresses, App
 from eventbus_gateway.cli_config import CONFIG, load_or_exit
 from eventbus_gateway.cli_keys import keys
+from eventbus_gateway.cli_tables import tables
 from eventbus_gateway.config import Config, describe
 from eventbus_gateway.errors import GatewayError
 from eventbus_gateway.identity.key_topic import needed_topics
@@ -47,6 +48,7 @@ def main() -> None:
 
 
 main.add_command(keys)
+main.add_command(tables)
 
 
 @main.command()

@@ -75,7 +75,7 @@ def _duration(_: click.Context, parameter: click.Parameter, given: str | None) -
     return float(seconds)
 
 
-_TIMEOUT = click.option(
+TIMEOUT = click.option(
     "--timeout", "seconds", type=click.FloatRange(1, 300), default=20.0, show_default=True, help="Seconds for Kafka."
 )
 _PRINCIPAL = click.option("--principal", required=True, callback=_name, help="Whom the key stands for.")
@@ -101,7 +101,7 @@ def keys() -> None:
 @_PRINCIPAL
 @click.option("--role", "roles", multiple=True, callback=_name, help="A role that the key gives; can be repeated.")
 @_LIFETIME
-@_TIMEOUT
+@TIMEOUT
 def create(path: Path | None, principal: str, roles: tuple[str, ...], lifetime: float | None, seconds: float) -> None:
     """Create a key and print it: to standard output, this once, and never again."""
     given = frozenset(roles)
@@ -123,7 +123,7 @@ def create(path: Path | None, principal: str, roles: tuple[str, ...], lifetime: 
     help="How long the oldest key is still accepted, such as 12h; 0s ends it now.",
 )
 @_LIFETIME
-@_TIMEOUT
+@TIMEOUT
 def rotate(path: Path | None, principal: str, grace: float, lifetime: float | None, seconds: float) -> None:
     """Create a second key with the roles of the first, print it, and have the oldest one end after a while."""
     issued = _carried_out(
@@ -135,7 +135,7 @@ def rotate(path: Path | None, principal: str, grace: float, lifetime: float | No
 @keys.command()
 @CONFIG
 @click.argument("key_id", metavar="ID")
-@_TIMEOUT
+@TIMEOUT
 def revoke(path: Path | None, key_id: str, seconds: float) -> None:
     """Revoke a key: no replica that reaches Kafka accepts it any more."""
     held = _carried_out(path, seconds, lambda issuer: issuer.revoke(key_id), _Change("key.revoke", key_id))
@@ -146,7 +146,7 @@ def revoke(path: Path | None, key_id: str, seconds: float) -> None:
 @CONFIG
 @click.option("--principal", callback=_name, help="Only the keys of this one.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
-@_TIMEOUT
+@TIMEOUT
 def list_keys(path: Path | None, principal: str | None, as_json: bool, seconds: float) -> None:
     """List keys, and nothing that they could be found out from."""
 
@@ -232,13 +232,13 @@ def _write_down(settings: AuditSettings, change: _Change | None, outcome: str, d
     elif isinstance(done, Held):
         resource = f"{done.principal}/{done.key.id}"
     try:
-        append(settings, Audited(change.operation, f"keys/{resource}", outcome, _operator()))
+        append(settings, Audited(change.operation, f"keys/{resource}", outcome, operator()))
     except ValueError as error:
         # It is done, and a new key is still to be shown.
         click.echo(f"The audit has no line of this: {error}.", err=True)
 
 
-def _operator() -> str:
+def operator() -> str:
     """Who runs the command; no principal can have a name with a colon in it."""
     try:
         return f"os:{getpass.getuser()}"

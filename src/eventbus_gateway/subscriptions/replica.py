@@ -29,13 +29,12 @@ from eventbus_gateway.subscriptions.retired import RetiredGroups
 from eventbus_gateway.subscriptions.routing import Routing
 from eventbus_gateway.subscriptions.settings import SubscriptionSettings
 from eventbus_gateway.subscriptions.shards import Shards
-from eventbus_gateway.subscriptions.store import SubscriptionStore
+from eventbus_gateway.subscriptions.store import SubscriptionStore, subscription_table
 from eventbus_gateway.subscriptions.vault import Vault
 
 _logger = logging.getLogger(__name__)
 
 _OWNER_BYTES = 1_024
-_NAMES_PER_SUBSCRIPTION = 10
 _LEAVE_GRACE_SECONDS = 1.0
 
 
@@ -88,14 +87,8 @@ class Replica:
         self._settings = settings
         self._around = around
         names = internal_names(settings)
-        # The store looks after the number; the table also bounds how many names were deleted in the last days.
-        entries = TableLimits(
-            _NAMES_PER_SUBSCRIPTION * settings.max_subscriptions,
-            settings.max_subscriptions * settings.max_subscription_bytes,
-            settings.max_subscription_bytes,
-        )
         owners = TableLimits(settings.slots, settings.slots * _OWNER_BYTES, _OWNER_BYTES)
-        self._subscriptions = self._table(names.subscriptions, entries)
+        self._subscriptions = subscription_table(settings, around.kafka, around.sink, around.pace)
         self._owned = self._table(names.owners, owners)
         self.store = SubscriptionStore(self._subscriptions, settings, around.vault)
         self.places = Places(around.positions, around.directory, settings.group_prefix)

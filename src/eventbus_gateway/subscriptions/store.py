@@ -13,8 +13,13 @@ from eventbus_gateway.errors import (
     OwnerUnavailable,
     TooManySubscriptions,
 )
+from eventbus_gateway.kafka.follower import Pace
+from eventbus_gateway.kafka.records import RecordSink
+from eventbus_gateway.kafka.settings import KafkaSettings
 from eventbus_gateway.kafka.table import ABSENT, Table
+from eventbus_gateway.kafka.table_limits import TableLimits
 from eventbus_gateway.kafka.view import Change, Entry
+from eventbus_gateway.subscriptions.needed_topics import internal_names
 from eventbus_gateway.subscriptions.resource import Subscription, from_bytes, to_bytes
 from eventbus_gateway.subscriptions.settings import SubscriptionSettings
 from eventbus_gateway.subscriptions.vault import NoVault, Vault
@@ -22,6 +27,7 @@ from eventbus_gateway.subscriptions.vault import NoVault, Vault
 _logger = logging.getLogger(__name__)
 
 _RETRY_SECONDS = 5.0
+_NAMES_PER_SUBSCRIPTION = 10
 
 
 class Kept(NamedTuple):
@@ -240,6 +246,26 @@ class SubscriptionStore:
         # What is not stored under its own name is nobody's.
         is_own = _key(subscription.owner, subscription.name) == entry.key
         return Kept(subscription, entry.version) if is_own else None
+
+
+def subscription_table(
+    settings: SubscriptionSettings, kafka: KafkaSettings, sink: RecordSink, pace: Pace | None = None
+) -> Table:
+    """The table that all subscriptions are in; whoever makes it starts and closes it.
+
+    Args:
+        settings: bounds and names.
+        kafka: how to reach Kafka.
+        sink: where writes go.
+        pace: how often it is looked at.
+    """
+    # The store looks after the number; the table also bounds how many names were deleted in the last days.
+    limits = TableLimits(
+        _NAMES_PER_SUBSCRIPTION * settings.max_subscriptions,
+        settings.max_subscriptions * settings.max_subscription_bytes,
+        settings.max_subscription_bytes,
+    )
+    return Table(kafka, internal_names(settings).subscriptions, sink, limits, pace=pace)
 
 
 def _key(owner: str, name: str) -> str:

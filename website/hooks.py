@@ -1,6 +1,7 @@
 """What the pages have beside the files in ``docs``, which are written to be read in the repository too."""
 
 import re
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -16,6 +17,14 @@ _CODE = re.compile(r"(^```.*?^```$|`[^`\n]+`)", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\[([^\]]+)\]\((?![a-z]+:)([^)#\s]+)(#[^)\s]*)?\)")
 _FENCE = re.compile(r"^(```\w+) (.+)$", re.MULTILINE)
 _SHOWN = re.compile(r"matches|differs|refused\b")
+
+
+def on_config(config: MkDocsConfig) -> MkDocsConfig:
+    """Add pages that the navigation does not name to its end, so that nobody overlooks them."""
+    there = {path.relative_to(config.docs_dir).as_posix() for path in Path(config.docs_dir).rglob("*.md")}
+    if more := sorted(there - set(_named(config.nav))):
+        config.nav = [*(config.nav or []), {"More": more}]
+    return config
 
 
 def on_files(files: Files, *, config: MkDocsConfig) -> Files:
@@ -52,6 +61,17 @@ def relinked(markdown: str, folder: PurePosixPath) -> str:
     whole = re.sub(r"\x00(\d+)\x00", lambda match: code[int(match[1])], linked)
     # What stands behind a block's language is for tests that read the page, and sometimes for people too.
     return _FENCE.sub(lambda match: f"*{match[2]}:*\n\n{match[1]}" if _SHOWN.match(match[2]) else match[1], whole)
+
+
+def _named(nav: Any) -> Iterator[str]:
+    """The files that a part of the navigation names."""
+    if isinstance(nav, str):
+        yield nav
+    elif isinstance(nav, dict):
+        yield from _named(list(nav.values()))
+    else:
+        for part in nav or ():
+            yield from _named(part)
 
 
 def _target(path: PurePosixPath) -> str | None:

@@ -90,7 +90,7 @@ def test_a_line_says_who_did_what_to_what_and_when(play: Play, name: str) -> Non
         (line,) = told(own.audited)
         assert line.pop("request_id").startswith("r")
         assert line == {
-            "time": "2023-11-14T22:13:20.000Z",
+            "timestamp": "2023-11-14T22:13:20.000Z",
             "level": "info",
             "message": "audit",
             "operation": "subscription.create",
@@ -247,5 +247,5 @@ def test_a_file_that_cannot_be_opened_is_said_at_the_start(tmp_path: Path) -> No
 
 def test_a_line_has_all_its_fields_whatever_is_known() -> None:
     line = json.loads(audit_line(Audited("key.create", "keys/k", "done"), 0.0))
-    assert set(line) == {"time", "level", "message", *Audited._fields}
-    assert line["time"] == "1970-01-01T00:00:00.000Z"
+    assert set(line) == {"timestamp", "level", "message", *Audited._fields}
+    assert line["timestamp"] == "1970-01-01T00:00:00.000Z"

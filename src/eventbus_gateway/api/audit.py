@@ -60,7 +60,7 @@ def audit_line(audited: Audited, now: float) -> bytes:
         audited: what it says.
         now: seconds since the epoch.
     """
-    document = {"time": timestamp(int(now * 1_000)), "level": "info", "message": "audit", **audited._asdict()}
+    document = {"timestamp": timestamp(int(now * 1_000)), "level": "info", "message": "audit", **audited._asdict()}
     document["resource"] = audited.resource[:_MAX_RESOURCE]
     return orjson.dumps(document, option=orjson.OPT_APPEND_NEWLINE)
 

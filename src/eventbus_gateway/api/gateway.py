@@ -19,6 +19,7 @@ from eventbus_gateway.auth.limits import Limits
 from eventbus_gateway.auth.policy import Action, Policy
 from eventbus_gateway.auth.principal import Principal
 from eventbus_gateway.errors import AccessError, GatewayError, InternalError, InvalidHeader
+from eventbus_gateway.subscriptions.instants import Timestamps
 from eventbus_gateway.telemetry import Metrics
 
 _logger = logging.getLogger(__name__)
@@ -73,6 +74,7 @@ class Gateway:
         self._access_log = access_log
         self._limits = limits
         self._audit = audit
+        self._timestamps = Timestamps()
 
     async def handle(self, request: Request, match: Match | None = None) -> Answer:
         """The answer to a request; never raises.
@@ -128,7 +130,26 @@ class Gateway:
         metrics.requests.add((request.method, route, _STATUS[answer[0]]))
         metrics.request_seconds.observe(seconds)
         if self._access_log is not None:
-            self._access_log.write(_line(request, answer, route, seconds))
+            self._access_log.write(self._line(request, answer, route, seconds))
+
+    def _line(self, request: Request, answer: Answer, route: str, seconds: float) -> bytes:
+        return orjson.dumps(
+            {
+                "timestamp": self._timestamps(time.time_ns() // 1_000_000),
+                "level": "info",
+                "message": "request",
+                "request_id": request.request_id,
+                "method": request.method,
+                "route": route,
+                "topic": request.params.get("topic"),
+                "principal": request.principal.name or None,
+                "status": answer.status,
+                "duration_ms": seconds * 1_000,
+                "bytes_in": len(request.body),
+                "bytes_out": len(answer.body),
+            },
+            option=orjson.OPT_APPEND_NEWLINE,
+        )
 
     def _let_in(self, request: Request, action: Action) -> None:
         """Keep to what a caller may use and do."""
@@ -166,26 +187,6 @@ def _outcome(error: GatewayError, match: Match | None) -> str | None:
     if match is None or match.route.access is not _PUBLISH:
         return None
     return "unknown" if isinstance(error, InternalError) else "not_stored"
-
-
-def _line(request: Request, answer: Answer, route: str, seconds: float) -> bytes:
-    return orjson.dumps(
-        {
-            "timestamp": time.time(),
-            "level": "info",
-            "message": "request",
-            "request_id": request.request_id,
-            "method": request.method,
-            "route": route,
-            "topic": request.params.get("topic"),
-            "principal": request.principal.name or None,
-            "status": answer.status,
-            "duration_ms": seconds * 1_000,
-            "bytes_in": len(request.body),
-            "bytes_out": len(answer.body),
-        },
-        option=orjson.OPT_APPEND_NEWLINE,
-    )
 
 
 def failure(error: BaseException, request_id: str) -> InternalError:

@@ -2,7 +2,7 @@
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from eventbus_gateway.telemetry import Counter, Metrics, Serving, SubscriptionMetrics
+from eventbus_gateway.telemetry import Counter, Gauges, Metrics, Serving, SubscriptionMetrics
 
 NOON = 1_700_000_000.0
 
@@ -51,6 +51,23 @@ def test_the_parts_of_a_subscription_are_shown_together() -> None:
     assert first.joined(Serving("a", 4, 1_000, True)) == Serving("a", 7, 1_000, True)
     assert first.joined(Serving("a", 0, None, None)) == Serving("a", 3, 2_000, False)
     assert Serving("a", 0, None, None).joined(Serving("a", 0, None, None)) == Serving("a", 0, None, None)
+
+
+def test_the_lag_of_a_subscription_is_shown_where_it_is_known() -> None:
+    metrics = SubscriptionMetrics(lambda: NOON)
+    metrics.serving = lambda: [Serving("a", 0, None, None, 12), Serving("b", 0, None, None)]
+    found = read(metrics)
+    assert found["eventbus_subscription_lag_events", "a"] == 12
+    assert ("eventbus_subscription_lag_events", "b") not in found
+    first = Serving("a", 0, None, None, 12)
+    assert first.joined(Serving("a", 0, None, None, 3)).behind == 15
+    assert first.joined(Serving("a", 0, None, None)).behind == 12
+
+
+def test_a_number_for_each_of_a_few_things_has_a_bound() -> None:
+    gauges = Gauges("g", "Things.", "thing", lambda: {"a": 1.0, "b": 2.0, "c": 3.0}, max_series=2)
+    (first, second) = gauges.collect().samples
+    assert (first.labels, first.value, second.labels) == ({"thing": "a"}, 1.0, {"thing": "b"})
 
 
 def test_a_subscription_that_has_gone_is_read_out_once_more_and_then_forgotten() -> None:

@@ -39,7 +39,7 @@ from eventbus_gateway.auth.limits import limits
 from eventbus_gateway.auth.policy import Policy, policy
 from eventbus_gateway.config import Config
 from eventbus_gateway.errors import GatewayError
-from eventbus_gateway.gauges import measure, measure_replica
+from eventbus_gateway.gauges import measure, measure_replica, measure_upstream
 from eventbus_gateway.identity.identity import Identity
 from eventbus_gateway.identity.key_topic import needed_topics
 from eventbus_gateway.kafka.administration import Administration
@@ -55,6 +55,7 @@ from eventbus_gateway.kafka.positions import Positions
 from eventbus_gateway.kafka.producer import KafkaProducer
 from eventbus_gateway.kafka.reader import KafkaReader
 from eventbus_gateway.schemas.cache import Schemas
+from eventbus_gateway.schemas.measured import MeasuredRegistry
 from eventbus_gateway.schemas.opening import registry
 from eventbus_gateway.subscriptions.outgoing import Outgoing
 from eventbus_gateway.subscriptions.replica import Replica, Surroundings
@@ -123,7 +124,7 @@ class App:
         self._limits = limits(config.auth, bounds(config.http, config.kafka, config.read))
         self.admission = admission(config.http, shares=self._limits is not None)
         self._ids = IdSource()
-        self._registry = registry(config.registry)
+        self._registry = MeasuredRegistry(registry(config.registry), self.metrics)
         self._schemas = Schemas(self._registry, config.registry)
         self._producer = KafkaProducer(config.kafka, on_event=self._note)
         self._cluster = Cluster(config.kafka, self._producer)
@@ -132,7 +133,7 @@ class App:
         self._administration = Administration(config.kafka)
         keeper = InternalTopics(self._administration, _TOPICS_SECONDS)
         self._identity = Identity(config.auth, config.subscriptions, config.kafka, self._producer, keeper)
-        self._identity.measure(self.metrics.gauge)
+        self._identity.measure(self.metrics)
         positions = Positions if embedded is None else EmbeddedPositions
         self._positions = positions(self._administration, config.kafka, config.consume)
         internal = [topic.name for topic in needed_topics(config.auth, config.subscriptions)]
@@ -168,6 +169,7 @@ class App:
         public = Server(adapter, edge, callers, http.drain_seconds)
         internal = Server(internal_adapter, internal_edge, probes, http.drain_seconds)
         measure(self.metrics, edge, self._producer, self._read, self._reader)
+        measure_upstream(self.metrics, self._schemas, config.kafka)
         if parts is not None:
             measure_replica(self.metrics, parts.replica)
 

@@ -8,7 +8,8 @@ outcomes, error codes.
 
 import time
 from bisect import bisect_left
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import NamedTuple
 
 from prometheus_client import CollectorRegistry
@@ -109,6 +110,38 @@ class Gauge:
         return GaugeMetricFamily(self.name, self.help, value=self._read())
 
 
+class Gauges:
+    """A number for each of a few things, read when somebody asks.
+
+    Args:
+        name: metric name.
+        help: what it shows.
+        label: what tells the things apart.
+        read: gives the present values by label value.
+        max_series: values shown; what is beyond is left out.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        help: str,  # noqa: A002
+        label: str,
+        read: Callable[[], Mapping[str, float]],
+        max_series: int = 1_000,
+    ) -> None:
+        self.name = name
+        self.help = help
+        self.label = label
+        self._read = read
+        self._max_series = max_series
+
+    def collect(self) -> Metric:
+        family = GaugeMetricFamily(self.name, self.help, labels=(self.label,))
+        for value_of_label, value in islice(self._read().items(), self._max_series):
+            family.add_metric((value_of_label,), value)
+        return family
+
+
 class Serving(NamedTuple):
     """What this process has of a subscription.
 
@@ -117,18 +150,22 @@ class Serving(NamedTuple):
         unacked: events that are held and not acked.
         oldest_timestamp: of the oldest of them, milliseconds since the epoch; None without any.
         is_open: whether its webhook's breaker keeps everything back; None where there is no webhook.
+        behind: events between what is done and the ends of its topics; None where the ends are not known now.
     """
 
     subscription: str
     unacked: int
     oldest_timestamp: int | None
     is_open: bool | None
+    behind: int | None = None
 
     def joined(self, other: "Serving") -> "Serving":
         """This together with another part of the same subscription."""
         times = [one for one in (self.oldest_timestamp, other.oldest_timestamp) if one is not None]
         is_open = self.is_open if other.is_open is None else other.is_open or bool(self.is_open)
-        return Serving(self.subscription, self.unacked + other.unacked, min(times, default=None), is_open)
+        known = [one for one in (self.behind, other.behind) if one is not None]
+        behind = sum(known) if known else None
+        return Serving(self.subscription, self.unacked + other.unacked, min(times, default=None), is_open, behind)
 
 
 class SubscriptionMetrics:
@@ -163,13 +200,16 @@ class SubscriptionMetrics:
         unacked = _by_subscription("eventbus_subscription_unacked_events", "Events that are held and not acked.")
         oldest = _by_subscription("eventbus_subscription_oldest_unacked_seconds", "Age of the oldest of them.")
         is_open = _by_subscription("eventbus_webhook_breaker_open", "1 while nothing is sent to a failing receiver.")
+        lag = _by_subscription("eventbus_subscription_lag_events", "Events behind the ends of its topics.")
         for one in served:
             unacked.add_metric((one.subscription,), one.unacked)
             then = one.oldest_timestamp
             oldest.add_metric((one.subscription,), 0.0 if then is None else max(0.0, now - then / 1_000))
             if one.is_open is not None:
                 is_open.add_metric((one.subscription,), one.is_open)
-        yield from (unacked, oldest, is_open)
+            if one.behind is not None:
+                lag.add_metric((one.subscription,), one.behind)
+        yield from (unacked, oldest, is_open, lag)
 
 
 def _by_subscription(name: str, help: str) -> GaugeMetricFamily:  # noqa: A002
@@ -202,8 +242,17 @@ class Metrics(Collector):
         self.kafka_events = Counter(
             "eventbus_kafka_producer_incidents", "Rare producer incidents, by kind.", ("kind",)
         )
+        self.registry_requests = Counter(
+            "eventbus_registry_requests", "Questions to the schema registry, by how they ended.", ("outcome",)
+        )
+        self.registry_seconds = Histogram(
+            "eventbus_registry_request_duration_seconds", "Time that the schema registry took to answer, in seconds."
+        )
+        self.loop_delay = Histogram(
+            "eventbus_event_loop_delay_seconds", "How late the event loop was, four times a second, in seconds."
+        )
         self.log_lines_dropped = Counter("eventbus_access_log_lines_dropped", "Access log lines that found no room.")
-        self._parts: list[Counter | Histogram | Gauge] = [
+        self._parts: list[Counter | Histogram | Gauge | Gauges] = [
             self.requests,
             self.request_seconds,
             self.events,
@@ -211,6 +260,9 @@ class Metrics(Collector):
             self.webhook_seconds,
             self.read_events,
             self.kafka_events,
+            self.registry_requests,
+            self.registry_seconds,
+            self.loop_delay,
             self.log_lines_dropped,
         ]
         self._registry = CollectorRegistry(auto_describe=False)
@@ -219,6 +271,14 @@ class Metrics(Collector):
     def gauge(self, name: str, help: str, read: Callable[[], float]) -> None:  # noqa: A002
         """Show a number that is read at each scrape."""
         self._parts.append(Gauge(name, help, read))
+
+    def gauges(self, name: str, help: str, label: str, read: Callable[[], Mapping[str, float]]) -> None:  # noqa: A002
+        """Show a number for each of a few things, read at each scrape; the label's values are a closed set."""
+        self._parts.append(Gauges(name, help, label, read))
+
+    def counter(self, counter: Counter) -> None:
+        """Show what a part counts that is not there in every process."""
+        self._parts.append(counter)
 
     def collect(self) -> Iterator[Metric]:
         for part in self._parts:

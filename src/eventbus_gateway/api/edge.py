@@ -1,6 +1,7 @@
 """What all connections of a listening socket share, and the sweep that watches over their timeouts."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Protocol
 
 from eventbus_gateway.api.admission import Admission
@@ -55,6 +56,8 @@ class Edge:
         self.is_draining = False
         self.now = 0.0
         self.lag = 0.0
+        self.note_lag: Callable[[float], None] = _ignored
+        """Told four times a second how many seconds the loop was late."""
         self.heads = KnownHeads()
         self._hot: dict[tuple[bytes, bytes], tuple[str, bytes, Match]] = {}
         self._timer: asyncio.TimerHandle | None = None
@@ -75,6 +78,7 @@ class Edge:
         now = loop.time()
         self.lag = max(0.0, now - self.now - SWEEP_SECONDS)
         self.now = now
+        self.note_lag(self.lag)
         self.date = self._http_date()
         # First of all, so that a failure below does not end the watch.
         self._timer = loop.call_later(SWEEP_SECONDS, self._sweep)
@@ -104,3 +108,7 @@ class Edge:
         if len(self._hot) < _MAX_TARGETS:
             self._hot[method, url] = (path, query, match)
         return path, query, match
+
+
+def _ignored(lag: float) -> None:
+    """Where nobody measures."""

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from eventbus_gateway.auth.chain import Authenticate, TokenVerifier, authenticator
 from eventbus_gateway.auth.settings import AuthSettings
@@ -14,10 +14,9 @@ from eventbus_gateway.kafka.records import RecordSink
 from eventbus_gateway.kafka.settings import KafkaSettings
 from eventbus_gateway.subscriptions.dead_letter_topics import TopicKeeper
 from eventbus_gateway.subscriptions.settings import SubscriptionSettings
+from eventbus_gateway.telemetry import Metrics
 
 _logger = logging.getLogger(__name__)
-
-Gauge = Callable[[str, str, Callable[[], float]], None]
 
 
 class Identity:
@@ -46,11 +45,13 @@ class Identity:
     ) -> None:
         self._subscriptions = subscriptions
         self._keeper = keeper
+        self._key_ages: Callable[[], Mapping[str, float]] | None = None
         if tokens is None and auth.oidc and "oidc" in auth.ways:
             # 9 MiB of memory with all that it imports, which only who takes tokens needs.
             from eventbus_gateway.auth.oidc.tokens import OidcTokens  # noqa: PLC0415
 
-            tokens = OidcTokens(auth.oidc)
+            tokens = issued = OidcTokens(auth.oidc)
+            self._key_ages = issued.key_ages
         self._tokens = tokens
         self._table = key_table(auth, subscriptions, kafka, sink) if auth.uses_key_table else None
         self._keys = None if self._table is None else StoredKeys(self._table, auth)
@@ -87,9 +88,12 @@ class Identity:
         if self._tokens is not None:
             await self._tokens.aclose()
 
-    def measure(self, gauge: Gauge) -> None:
-        """Have it shown how many keys are known, and whether all of the table are."""
-        table, keys = self._table, self._keys
+    def measure(self, metrics: Metrics) -> None:
+        """Have it shown how many keys are known, whether all of the table are, and how old those of issuers are."""
+        table, keys, gauge = self._table, self._keys, metrics.gauge
+        if self._key_ages is not None:
+            name, about = "eventbus_oidc_keys_age_seconds", "Age of the keys of an issuer of tokens."
+            metrics.gauges(name, about, "issuer", self._key_ages)
         if table is not None and keys is not None:
             gauge("eventbus_api_keys", "API keys that this process knows.", lambda: len(keys.ring))
             gauge("eventbus_api_keys_ready", "1 once all API keys are known.", lambda: table.is_ready)

@@ -139,6 +139,20 @@ class Positions:
         )
         return {place: _ends(first, high[place]) for place, first in low.items()}
 
+    async def highs(self, partitions: Collection[Partition]) -> dict[Partition, int | GatewayError]:
+        """The last offset of partitions, as readers of committed records see it: one request per broker.
+
+        Args:
+            partitions: where to look.
+
+        Returns:
+            For each its end, or why it cannot be told.
+
+        Raises:
+            KafkaUnavailable: Kafka did not answer in time.
+        """
+        return await self._offsets(partitions, _SPEC.latest())
+
     async def at_time(self, partitions: Collection[Partition], timestamp: int) -> dict[Partition, int | GatewayError]:
         """The first offset whose record is not older than a time; the end where there is none.
 

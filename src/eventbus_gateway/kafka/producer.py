@@ -23,6 +23,7 @@ from eventbus_gateway.kafka.isolation import Isolation
 from eventbus_gateway.kafka.lifeline import Lifeline
 from eventbus_gateway.kafka.records import NotStored, Outcome, Record
 from eventbus_gateway.kafka.settings import KafkaSettings
+from eventbus_gateway.kafka.statistics import Statistics
 from eventbus_gateway.kafka.verdicts import not_taken
 
 _EXPIRY_SECONDS = 0.1
@@ -56,6 +57,7 @@ class KafkaProducer:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._settings = settings
+        self.statistics = Statistics(settings.statistics_seconds)
         self._clock = clock
         self._max_records = settings.max_in_flight_records
         self._max_bytes = settings.max_in_flight_bytes
@@ -276,7 +278,7 @@ class KafkaProducer:
         self._isolation.retry(batch)
 
     def _make_client(self) -> Client:
-        return Client(producer_config(self._settings), self, self._clock)
+        return Client(producer_config(self._settings) | self.statistics.properties(), self, self._clock)
 
     def _client_changed(self) -> None:
         self._client = self._lifeline.client

@@ -69,6 +69,8 @@ class KafkaSettings(Section):
     """A topic that was not there is looked for again after this time, for all callers together."""
     probe_seconds: float = Field(1.0, ge=0.1, le=60)
     """How often an unreachable Kafka is tried again."""
+    statistics_seconds: float = Field(15.0, ge=0, le=3_600)
+    """How often librdkafka tells how fast each broker answers, for the metrics; 0 for never."""
     durability_checks: Literal["warn", "refuse", "off"] = "warn"
     """What follows when a configured topic is set up so that it can lose acknowledged events: ``warn`` logs it,
     ``refuse`` also answers publishes to it with 503 until it is mended, ``off`` does not look."""

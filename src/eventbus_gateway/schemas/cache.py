@@ -54,6 +54,8 @@ class Stats:
         stale: latest versions that are served although the registry could not confirm them last time.
         refresh_failures: failed background refreshes since the start.
         refreshing: refreshes under way.
+        unconfirmed_seconds: how long ago the registry confirmed that one of the stale ones which it confirmed first;
+            0 where none is stale.
     """
 
     schemas: int
@@ -62,6 +64,7 @@ class Stats:
     stale: int
     refresh_failures: int
     refreshing: int
+    unconfirmed_seconds: float = 0.0
 
 
 _Place = tuple[str, int | None] | SchemaId
@@ -72,11 +75,11 @@ _Key = tuple[_Place, CodecOptions]
 class _Kept:
     """A compiled schema and, for a latest version, when to ask for it again (monotonic seconds)."""
 
-    __slots__ = ("asked", "due", "failing", "schema")
+    __slots__ = ("asked", "confirmed", "due", "failing", "schema")
 
     def __init__(self, schema: Schema, asked: float, due: float) -> None:
         self.schema = schema
-        self.asked = asked
+        self.asked = self.confirmed = asked
         self.due = due
         self.failing = False
 
@@ -210,6 +213,7 @@ class Schemas:
             stale=sum(kept.failing for kept in latest),
             refresh_failures=self._refresh_failures,
             refreshing=len(self._refreshes),
+            unconfirmed_seconds=max([self._clock() - kept.confirmed for kept in latest if kept.failing], default=0.0),
         )
 
     async def aclose(self) -> None:
@@ -290,7 +294,7 @@ class Schemas:
             return NEVER
         if (found.id, found.version) != (kept.schema.id, kept.schema.version):
             kept.schema = await self._compiler.compiled(found, options)
-        kept.failing = False
+        kept.failing, kept.confirmed = False, kept.asked
         return self._settings.latest_ttl_seconds
 
     async def _is_gone(self, schema_id: SchemaId) -> bool:

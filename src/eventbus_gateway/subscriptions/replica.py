@@ -17,6 +17,7 @@ from eventbus_gateway.kafka.settings import ConsumeSettings, KafkaSettings
 from eventbus_gateway.kafka.table import Table
 from eventbus_gateway.kafka.table_limits import TableLimits
 from eventbus_gateway.subscriptions.dead_letter_topics import DeadLetterTopics, TopicKeeper
+from eventbus_gateway.subscriptions.ends import Ends
 from eventbus_gateway.subscriptions.hand import Hand, Push
 from eventbus_gateway.subscriptions.lifecycle import Lifecycle
 from eventbus_gateway.subscriptions.means import Means
@@ -31,6 +32,7 @@ from eventbus_gateway.subscriptions.settings import SubscriptionSettings
 from eventbus_gateway.subscriptions.shards import Shards
 from eventbus_gateway.subscriptions.store import SubscriptionStore, subscription_table
 from eventbus_gateway.subscriptions.vault import Vault
+from eventbus_gateway.telemetry import Serving
 
 _logger = logging.getLogger(__name__)
 
@@ -121,6 +123,7 @@ class Replica:
         holds = self._membership.holds
         self.shards = Shards(self.store, means, holds)
         self.store.on_change(self.shards.changed)
+        self._ends = Ends(around.positions.highs, settings.lag_seconds)
         self._owners = Owners(self._owned, around.address, holds)
         # 9 MiB of memory with all that it imports, which only who serves subscriptions needs.
         from eventbus_gateway.subscriptions.peers import Peers  # noqa: PLC0415
@@ -133,6 +136,10 @@ class Replica:
     def slots(self) -> int:
         """How many slots this process owns at this moment."""
         return len(self._membership.slots())
+
+    def serving(self) -> list[Serving]:
+        """What this process has of each subscription, for whoever measures."""
+        return self.shards.serving(self._ends.of)
 
     @property
     def is_ready(self) -> bool:
@@ -161,6 +168,7 @@ class Replica:
 
         # Phase 3: take part
         self.shards.start(self._around.kafka.metadata_refresh_seconds)
+        self._ends.start()
         self._membership.start()
 
     async def close(self) -> None:
@@ -172,6 +180,7 @@ class Replica:
         # Phase 2: nothing asks or is told any more
         if self._checking is not None:
             self._checking.cancel()
+        await self._ends.close()
         await self._retired.close()
         await self._owners.close()
         await self._peers.close()

@@ -30,6 +30,8 @@ class SubscriptionSettings(Section):
     """How long a replica may take to give subscriptions back to others, or at its end."""
     commit_interval_seconds: float = Field(1.0, ge=0.05, le=60)
     """How often the positions of subscriptions are committed: what was acked since comes again after a crash."""
+    lag_seconds: float = Field(15.0, ge=1, le=3_600)
+    """How often the ends of topics are looked up for the lag that metrics show, while somebody reads them."""
     max_subscriptions: int = Field(1_000, ge=1, le=100_000)
     """Subscriptions of all principals together."""
     max_subscriptions_per_owner: int = Field(200, ge=1, le=100_000)

@@ -11,6 +11,7 @@ from eventbus_gateway.kafka.consumed import Consumed
 from eventbus_gateway.subscriptions.calls import Ask, PartitionStatus, Settling, ShardStatus, Verb
 from eventbus_gateway.subscriptions.committing import Committing
 from eventbus_gateway.subscriptions.coverage import Coverage
+from eventbus_gateway.subscriptions.ends import EndOf, behind
 from eventbus_gateway.subscriptions.hand import Hand, Push
 from eventbus_gateway.subscriptions.intake import Intake
 from eventbus_gateway.subscriptions.leased import Leased, Outcome
@@ -179,12 +180,13 @@ class Shard:
             return ShardStatus(self._leases.counts(), partitions, trouble)
         return ShardStatus(self._leases.counts(), partitions, trouble or push.trouble, push.status())
 
-    def serving(self) -> Serving:
+    def serving(self, end_of: EndOf) -> Serving:
         """What it has of its subscription, for whoever measures."""
         progress = list(self._supply.progress())
         oldest = min((one.oldest_timestamp for one in progress if one.oldest_timestamp is not None), default=None)
         is_open = None if self._push is None else self._push.status().state == "open"
-        return Serving(self._subscription.full_name, sum(one.unacked for one in progress), oldest, is_open)
+        unacked, lag = sum(one.unacked for one in progress), behind(progress, self._subscription.spec.topics, end_of)
+        return Serving(self._subscription.full_name, unacked, oldest, is_open, lag)
 
     async def attempts(self, limit: int) -> list[bytes]:
         """See ``ShardCalls``."""

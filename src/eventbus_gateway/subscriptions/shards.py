@@ -6,6 +6,7 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping
 from typing import NamedTuple, Protocol
 
 from eventbus_gateway.errors import GatewayError
+from eventbus_gateway.subscriptions.ends import EndOf
 from eventbus_gateway.subscriptions.means import Means
 from eventbus_gateway.subscriptions.resource import Subscription, same_state
 from eventbus_gateway.subscriptions.shard import Shard
@@ -85,11 +86,15 @@ class Shards:
         served = self._served.get(Name(subscription_id, shard))
         return served.shard if served is not None else None
 
-    def serving(self) -> list[Serving]:
-        """What this process has of each subscription, for whoever measures."""
+    def serving(self, end_of: EndOf) -> list[Serving]:
+        """What this process has of each subscription, for whoever measures.
+
+        Args:
+            end_of: the end of a partition, as far as it is known.
+        """
         found: dict[str, Serving] = {}
         for served in self._served.values():
-            one = served.shard.serving()
+            one = served.shard.serving(end_of)
             before = found.get(one.subscription)
             found[one.subscription] = one if before is None else before.joined(one)
         return list(found.values())

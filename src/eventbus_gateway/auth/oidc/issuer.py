@@ -37,6 +37,7 @@ class Issuer:
 
     def __init__(self, settings: OidcIssuerSettings, source: KeySource, times: Times) -> None:
         self.url = settings.issuer
+        self.prefix = settings.prefix
         self._algorithms = frozenset(settings.algorithms)
         self._rules = ClaimRules(settings)
         self._max_token_bytes = settings.max_token_bytes

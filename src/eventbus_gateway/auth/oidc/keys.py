@@ -87,6 +87,11 @@ class IssuerKeys:
         """The key with this name, if it is at hand."""
         return self._keys.get(kid)
 
+    @property
+    def age(self) -> float | None:
+        """Seconds since the keys were fetched; None before that."""
+        return None if self._tried is None or not self._keys else self._clock() - self._fetched
+
     def start(self) -> Coroutine[Any, Any, object]:
         """Begin to fetch the keys, and go on doing so by age, also where nobody waits.
 

@@ -46,6 +46,11 @@ class OidcTokens:
         """How many verified tokens are remembered."""
         return sum(map(len, self._issuers))
 
+    def key_ages(self) -> dict[str, float]:
+        """Seconds since the keys of each issuer were fetched, by its prefix; one without keys is left out."""
+        ages = {issuer.prefix: issuer.keys.age for issuer in self._issuers}
+        return {prefix: age for prefix, age in ages.items() if age is not None}
+
     async def start(self) -> None:
         """Fetch the keys of all issuers; one that cannot be reached is asked again in the background."""
         await asyncio.gather(*(issuer.keys.start() for issuer in self._issuers))

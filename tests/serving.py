@@ -17,7 +17,6 @@ from eventbus_gateway.api.asgi import AsgiAdapter
 from eventbus_gateway.api.audit import Audit
 from eventbus_gateway.api.drain import Drain
 from eventbus_gateway.api.edge import Edge
-from eventbus_gateway.api.gateway import Gateway
 from eventbus_gateway.api.ids import IdSource
 from eventbus_gateway.api.outgoings import Outgoings
 from eventbus_gateway.api.publish import Publish
@@ -41,6 +40,8 @@ from eventbus_gateway.schemas.folder import FolderRegistry
 from eventbus_gateway.schemas.registry import Registry
 from eventbus_gateway.schemas.settings import RegistrySettings
 from eventbus_gateway.telemetry import Metrics
+from eventbus_gateway.traces import Traces
+from eventbus_gateway.tracing.settings import TracingSettings
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
@@ -49,6 +50,7 @@ EXAMPLES = Path(__file__).parent.parent / "examples"
 Way = Literal["protocol", "asgi", "uvicorn"]
 
 ANYBODY = AuthSettings(mode="anonymous")
+_MAX_RECORD_BYTES = 1_000_000
 
 
 class Lines:
@@ -78,6 +80,7 @@ class Served:
         tokens: makes what judges tokens of identity providers, on its loop; None where they are no way to call.
         clock: time of limits.
         further: makes routes beside those that every gateway has, on its loop.
+        tracing: what is traced; nothing when left out.
     """
 
     def __init__(
@@ -95,6 +98,7 @@ class Served:
         tokens: Callable[[], TokenVerifier] | None = None,
         clock: Callable[[], float] | None = None,
         further: Callable[["Served"], Sequence[Route]] = lambda _: (),
+        tracing: TracingSettings | None = None,
     ) -> None:
         self.kafka = kafka if kafka is not None else MemoryKafka({"appointments": 4})
         self.registry = registry if registry is not None else FolderRegistry(EXAMPLES)
@@ -111,6 +115,7 @@ class Served:
         self._tokens = tokens
         self.drain = Drain()
         self._further = further
+        self._tracing = tracing or TracingSettings()
         clocked = {"clock": clock} if clock is not None else {}
         self.limits = limits(self._auth, bounds(self._http, KafkaSettings(), self._read), **clocked)
         self.admission = admission(self._http, shares=self.limits is not None)
@@ -176,13 +181,15 @@ class Served:
         allowed = policy(self._auth)
         schemas = Schemas(self.registry, RegistrySettings())
         topics = Topics(self.kafka, self._topics, TopicSettings())
-        publish = Publish(topics, schemas, self.kafka, self._publish, RecordBuilder(1_000_000, ids), self.metrics)
+        traces = Traces(self._tracing, self.metrics, _MAX_RECORD_BYTES)
+        sink, builder = traces.sink(self.kafka), RecordBuilder(_MAX_RECORD_BYTES, ids)
+        publish = Publish(topics, schemas, sink, self._publish, builder, self.metrics)
         self.reader = MemoryReader(self.kafka)
         self.read = Read(topics, Outgoings(schemas), self.reader, self._read, self.drain, self.metrics)
         routes = public_routes(publish, self.read, topics, schemas, allowed, self.registry)
         routes += [*contract_routes(self._http), *self._further(self)]
         tokens = None if self._tokens is None else self._tokens()
-        gateway = Gateway(
+        gateway = traces.gateway(
             Router(routes),
             authenticator(self._auth, self._keys, tokens),
             allowed,
@@ -200,10 +207,12 @@ class Served:
         if tokens is not None:
             await tokens.start()
         edge.start()
+        traces.start()
         serving = await server.start()
         self._ready.set_result(address_of(listener)[1])
         await serving
         edge.stop()
+        await traces.close()
         await schemas.aclose()
         if tokens is not None:
             await tokens.aclose()

@@ -16,12 +16,13 @@ ROWS: tuple[frozenset[str], ...] = (
     frozenset({"cli_tables"}),
     frozenset({"cli_keys"}),
     frozenset({"cli_config", "app"}),
-    frozenset({"gauges"}),
+    frozenset({"gauges", "traces"}),
     frozenset({"config"}),
     frozenset({"api", "identity"}),
     frozenset({"auth", "schemas", "webhooks"}),
     frozenset({"subscriptions"}),
     frozenset({"kafka"}),
+    frozenset({"tracing"}),
     frozenset({"aws", "base64_text", "bounded_http", "pieces", "schema_ids"}),
     frozenset({"errors", "telemetry", "logs", "section", "workers", "__init__"}),
 )
@@ -73,7 +74,9 @@ def test_a_module_imports_only_from_its_own_part_and_from_parts_below(path: Path
         ("confluent_kafka", {"kafka"}),
         ("botocore", {"aws", "kafka", "schemas"}),
         ("fastavro", set()),
-        ("httpx2", {"bounded_http", "schemas", "auth"}),
+        ("httpx2", {"bounded_http", "schemas", "auth", "tracing"}),
+        ("opentelemetry", {"tracing"}),
+        ("google", {"tracing"}),
         ("uvicorn", {"api"}),
         ("httptools", {"api", "webhooks"}),
         ("prometheus_client", {"telemetry"}),
@@ -89,8 +92,8 @@ def test_a_library_is_imported_only_by_the_part_that_owns_its_border(library: st
 
 def test_only_the_api_knows_http_statuses() -> None:
     for path in modules():
-        # Those who ask the registry, or an issuer for its keys, read the statuses of the answers.
-        if part_of(path) in {"api", "schemas"} or path.relative_to(SOURCE).parts[:2] == ("auth", "oidc"):
+        # Those who ask the registry, a collector, or an issuer for its keys, read the statuses of the answers.
+        if part_of(path) in {"api", "schemas", "tracing"} or path.relative_to(SOURCE).parts[:2] == ("auth", "oidc"):
             continue
         names = {node.attr for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Attribute)}
         assert "status_code" not in names
@@ -110,7 +113,7 @@ def test_modules_classes_and_functions_stay_small() -> None:
 
 def test_what_few_processes_need_is_not_loaded_by_all_of_them() -> None:
     # Together they take as much memory as the gateway's own code.
-    heavy = {"aiohttp", "botocore", "cryptography", "joserfc"}
+    heavy = {"aiohttp", "botocore", "cryptography", "google.protobuf", "joserfc", "opentelemetry"}
     program = f"import sys, eventbus_gateway.cli, eventbus_gateway.app; print({heavy!r} & sys.modules.keys())"
     loaded = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
     assert loaded.stdout == "set()\n"

@@ -60,6 +60,7 @@ from eventbus_gateway.schemas.opening import registry
 from eventbus_gateway.subscriptions.outgoing import Outgoing
 from eventbus_gateway.subscriptions.replica import Replica, Surroundings
 from eventbus_gateway.telemetry import Metrics
+from eventbus_gateway.traces import Traces
 from eventbus_gateway.webhooks.outlet import Outlet, Telling
 
 _logger = logging.getLogger(__name__)
@@ -134,6 +135,7 @@ class App:
         keeper = InternalTopics(self._administration, _TOPICS_SECONDS)
         self._identity = Identity(config.auth, config.subscriptions, config.kafka, self._producer, keeper)
         self._identity.measure(self.metrics)
+        measure_upstream(self.metrics, self._schemas, config.kafka)
         positions = Positions if embedded is None else EmbeddedPositions
         self._positions = positions(self._administration, config.kafka, config.consume)
         internal = [topic.name for topic in needed_topics(config.auth, config.subscriptions)]
@@ -141,9 +143,9 @@ class App:
         self._reader = _kafka_reader(config, self._positions, self._producer)
         self._drain = Drain()
         self._outgoings = Outgoings(self._schemas)
-        telling = Telling(
-            lambda *labels: self.metrics.subscriptions.attempts.add(labels), self.metrics.webhook_seconds.observe
-        )
+        self._traces = Traces(config.tracing, self.metrics, config.kafka.max_record_bytes)
+        attempts, took = self.metrics.subscriptions.attempts, self.metrics.webhook_seconds.observe
+        telling = Telling(lambda *labels: attempts.add(labels), took, self._traces.deliver)
         self._outlet = Outlet(config.webhooks, self._outgoing_of, telling) if config.subscriptions.enabled else None
         self._read = Read(self._topics, self._outgoings, self._reader, config.read, self._drain, self.metrics)
         self._access_log = AccessLog(_STANDARD_OUTPUT, config.http.access_log_max_bytes, self.metrics)
@@ -169,7 +171,6 @@ class App:
         public = Server(adapter, edge, callers, http.drain_seconds)
         internal = Server(internal_adapter, internal_edge, probes, http.drain_seconds)
         measure(self.metrics, edge, self._producer, self._read, self._reader)
-        measure_upstream(self.metrics, self._schemas, config.kafka)
         if parts is not None:
             measure_replica(self.metrics, parts.replica)
 
@@ -208,6 +209,7 @@ class App:
             await self._schemas.aclose()
 
             # Phase 6: the last to go are the probes and the log
+            await self._traces.close()
             internal.should_exit = True
             await asyncio.gather(probing, return_exceptions=True)
             edge.stop()
@@ -216,6 +218,7 @@ class App:
             self._access_log.stop()
 
     async def _reach(self, parts: Subscribing | None) -> None:
+        self._traces.start()
         await self._producer.start()
         await self._administration.start()
         if self._embedded is None:
@@ -257,14 +260,15 @@ class App:
         allowed = policy(config.auth)
         builder = RecordBuilder(config.kafka.max_record_bytes, self._ids)
         sink = EmbeddedSink(self._producer) if self._embedded is not None else self._checks.guard(self._producer)
-        publish = Publish(self._topics, self._schemas, sink, config.publish, builder, self.metrics)
+        traced = self._traces.sink(sink)
+        publish = Publish(self._topics, self._schemas, traced, config.publish, builder, self.metrics)
         served = self._registry if self._embedded is not None else None
         subscriptions = SubscriptionHandlers() if parts is None else self._subscription_handlers(parts, allowed)
         routes = public_routes(publish, self._read, self._topics, self._schemas, allowed, served, subscriptions)
         routes += contract_routes(config.http)
         log = self._access_log if config.http.access_log else None
         who = self._identity.authenticate
-        return Gateway(Router(routes), who, allowed, self.metrics, log, self._limits, self._audit.audit)
+        return self._traces.gateway(Router(routes), who, allowed, self.metrics, log, self._limits, self._audit.audit)
 
     def _subscription_handlers(self, parts: Subscribing, allowed: Policy) -> SubscriptionHandlers:
         replica, outlet = parts

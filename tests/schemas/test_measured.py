@@ -41,10 +41,10 @@ def test_every_question_is_counted_by_how_it_ended(folder: Failing) -> None:
 
     async def ask() -> None:
         found = await registry.latest("visits-value")
-        assert await registry.by_id(found.id)
+        assert (await registry.by_id(found.id)).text == TEXT
         assert await registry.version("visits-value", 1) == found
         assert await registry.versions("visits-value") == [1]
-        assert await registry.find("visits-value", TEXT)
+        assert await registry.find("visits-value", TEXT) == found
         assert await registry.subjects() == ["visits-value"]
         with pytest.raises(SchemaMissing):
             await registry.latest("none")

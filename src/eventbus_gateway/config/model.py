@@ -12,6 +12,7 @@ from eventbus_gateway.kafka.settings import ConsumeSettings, KafkaSettings
 from eventbus_gateway.schemas.settings import RegistrySettings
 from eventbus_gateway.section import Section
 from eventbus_gateway.subscriptions.settings import SubscriptionSettings
+from eventbus_gateway.tracing.settings import TracingSettings
 from eventbus_gateway.webhooks.settings import WebhookSettings
 
 MAX_TOPICS = 10_000
@@ -48,6 +49,8 @@ class Config(Section):
     """Where schemas come from and how long they are kept."""
     auth: AuthSettings = AuthSettings.model_validate({})
     """Who may call, and what each caller may do."""
+    tracing: TracingSettings = TracingSettings.model_validate({})
+    """OpenTelemetry traces: what is sampled, and where spans are sent to."""
     topic_defaults: TopicSettings = TopicSettings.model_validate({})
     """Settings of topics without a table of their own, and of the keys that a topic's table leaves out."""
     topics: Mapping[TopicName, TopicSettings] = Field(

@@ -234,6 +234,11 @@ def _webhook_keys(config: Config) -> Iterator[Broken]:
             yield _broken(str(error), "webhooks.secret_keys")
 
 
+def _tracing(config: Config) -> Iterator[Broken]:
+    if not _is_web_address(config.tracing.endpoint):
+        yield _broken(_ADDRESS, "tracing.endpoint")
+
+
 def _ports(config: Config) -> Iterator[Broken]:
     http = config.http
     shared = http.host == http.internal_host or {http.host, http.internal_host} & _EVERYWHERE
@@ -251,6 +256,7 @@ def _files(config: Config) -> Iterator[Broken]:
         "registry.client_certificate_file": config.registry.client_certificate_file,
         "registry.client_key_file": config.registry.client_key_file,
         "webhooks.ca_file": config.webhooks.ca_file,
+        "tracing.ca_file": config.tracing.ca_file,
     }
     for key, name in files.items():
         if name is not None and (fault := fault_of_file(name, holds_certificates=key.endswith(".ca_file"))):
@@ -283,5 +289,6 @@ _RULES: tuple[Callable[[Config], Iterator[Broken]], ...] = (
     _peers,
     _sessions,
     _webhook_keys,
+    _tracing,
     _files,
 )

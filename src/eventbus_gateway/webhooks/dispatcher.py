@@ -16,6 +16,7 @@ import orjson
 from eventbus_gateway.errors import GatewayError, InternalError
 from eventbus_gateway.kafka.consumed import Consumed
 from eventbus_gateway.subscriptions.hand import EndpointStatus, Hand
+from eventbus_gateway.subscriptions.leased import Leased
 from eventbus_gateway.subscriptions.resource import Subscription
 from eventbus_gateway.subscriptions.timer import Timer
 from eventbus_gateway.subscriptions.webhook_spec import WebhookDelivery
@@ -48,6 +49,10 @@ _NO_SECRETS = "secrets_unusable"
 _NO_CONSENT = "no_consent"
 _OBSTACLES = frozenset({_NO_SECRETS, _NO_CONSENT})
 
+Send = Callable[[Outbound], Awaitable[Attempted]]
+Deliver = Callable[[Send, Outbound, str, Sequence[Leased[Consumed]]], Awaitable[Attempted]]
+"""Makes an attempt for a subscription, by its full name, with these events."""
+
 
 @dataclass(frozen=True, slots=True)
 class Services:
@@ -63,13 +68,14 @@ class Services:
         disable: told of a subscription whose receiver is gone for good.
         count: counts attempts for a subscription, by its full name, and by what came of them.
         took: notes how many seconds an attempt took.
+        deliver: makes attempts in place of ``send`` alone, which it is given; None where nobody traces.
         breaker: when nothing is sent to an endpoint.
         clock: monotonic seconds, those of the leases.
         now: seconds since the epoch.
         random: a number of [0, 1) at each call.
     """
 
-    send: Callable[[Outbound], Awaitable[Attempted]]
+    send: Send
     outgoing_of: OutgoingOf
     signer_of: Callable[[Subscription], RotatingSigner | None]
     credentials_of: Callable[[Subscription], Credentials]
@@ -78,6 +84,7 @@ class Services:
     disable: Callable[[Subscription], None]
     count: Callable[[str, str], None]
     took: Callable[[float], None]
+    deliver: Deliver | None = None
     breaker: BreakerSettings = _BREAKER
     clock: Callable[[], float] = time.monotonic
     now: Callable[[], float] = time.time
@@ -268,7 +275,9 @@ class Dispatcher:
         if delivery.handshake != "none":
             proof = {**proof, ORIGIN_HEADER: self._services.origin}
         outbound = self._requests.outbound(request.events, made.message, delivery, self._signer, proof)
-        attempted = await self._services.send(outbound)
+        send, deliver = self._services.send, self._services.deliver
+        attempt = send(outbound) if deliver is None else deliver(send, outbound, self._name, request.events)
+        attempted = await attempt
         if is_unsent(attempted):
             return _Sent(request, made.ids, None)
         if attempted.status == _UNAUTHENTICATED:

@@ -15,7 +15,7 @@ from eventbus_gateway.subscriptions.instants import timestamp
 from eventbus_gateway.subscriptions.resource import Subscription
 from eventbus_gateway.subscriptions.webhook_spec import WebhookDelivery
 from eventbus_gateway.webhooks.credentials import Credentials
-from eventbus_gateway.webhooks.dispatcher import Dispatcher, Services
+from eventbus_gateway.webhooks.dispatcher import Deliver, Dispatcher, Services
 from eventbus_gateway.webhooks.guard import Refusal
 from eventbus_gateway.webhooks.handshake import Permission, handshake
 from eventbus_gateway.webhooks.messages import Message, batch, binary, structured
@@ -63,10 +63,12 @@ class Telling(NamedTuple):
     Args:
         attempted: counts attempts for a subscription, by its full name, and by what came of them.
         took: notes how many seconds an attempt took.
+        deliver: makes attempts in place of the sender alone; None where nobody traces.
     """
 
     attempted: Callable[[str, str], None]
     took: Callable[[float], None]
+    deliver: Deliver | None = None
 
 
 class Outlet:
@@ -100,6 +102,7 @@ class Outlet:
             self._gone,
             telling.attempted,
             telling.took,
+            telling.deliver,
         )
 
     @property

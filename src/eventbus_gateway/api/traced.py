@@ -1,0 +1,178 @@
+"""What a gateway that traces does beside the rest: spans of requests and of what they store.
+
+While tracing is off none of this stands in anybody's way; while it is on, a request that is not sampled passes one
+decision in front of the gateway and one look in front of the sink.
+"""
+
+import asyncio
+from collections.abc import Coroutine, Sequence
+from functools import partial
+from typing import Any
+
+import orjson
+
+from eventbus_gateway.api.attributes import trace_headers
+from eventbus_gateway.api.gateway import Gateway
+from eventbus_gateway.api.http import Answer, Request
+from eventbus_gateway.api.routes import Match
+from eventbus_gateway.errors import GatewayError
+from eventbus_gateway.kafka.records import Outcome, Record, RecordSink, Stored
+from eventbus_gateway.logs import trace_fields, working_on
+from eventbus_gateway.tracing.context import Context, context
+from eventbus_gateway.tracing.span import Kind, Span
+from eventbus_gateway.tracing.tracer import Tracer
+
+# OpenTelemetry's semantic conventions for HTTP, section "Name": other methods are not told.
+_METHODS = frozenset({"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"})
+_NO_ROUTE = frozenset({"unmatched", "refused"})
+_RECEIVE = "/v1/subscriptions/{name}/receive"
+_MAX_LINKED_BYTES = 262_144
+"""Larger answers are not searched for the traces of their events."""
+_PER_HEADER = 5
+"""Bytes in Kafka around a header's name and value."""
+
+
+class TracedGateway(Gateway):
+    """A gateway that decides about each request whether it is traced, and does nothing else for those that are not.
+
+    Args:
+        tracer: makes spans.
+        parts: those of a ``Gateway``.
+    """
+
+    def __init__(self, tracer: Tracer, *parts: Any) -> None:
+        super().__init__(*parts)
+        self._tracer = tracer
+        self._begins = tracer.sampler.begins
+        self._untraced = super().handle
+        self._sampled = _SampledGateway(*parts)
+
+    def handle(self, request: Request, match: Match | None = None) -> Coroutine[Any, Any, Answer]:
+        """See ``Gateway.handle``."""
+        if b"traceparent" in request.headers:
+            headers = dict(trace_headers(request.headers, request.repeated))
+            parent = context(headers.get("traceparent"), headers.get("tracestate"))
+            if parent is not None:
+                if not self._tracer.sampler.goes_on(parent):
+                    return self._untraced(request, match)
+                return self._traced(self._tracer.below("HTTP", Kind.SERVER, parent), request, match)
+        trace_id = self._begins()
+        if trace_id is None:
+            return self._untraced(request, match)
+        return self._traced(self._tracer.first("HTTP", Kind.SERVER, trace_id), request, match)
+
+    async def _traced(self, span: Span, request: Request, match: Match | None) -> Answer:
+        token = working_on.set(span)
+        error: str | None = "cancelled"
+        try:
+            answer = await self._sampled.handle(request, match)
+            error = str(answer.status) if answer.status >= 500 else None
+            if span.attributes.get("http.route") == _RECEIVE and answer.status == 200:
+                span.links = _causes(answer.body, self._tracer.max_links)
+            return answer
+        finally:
+            working_on.reset(token)
+            self._tracer.end(span, error)
+
+
+class _SampledGateway(Gateway):
+    """Handles what is sampled."""
+
+    def finish(self, request: Request, answer: Answer, route: str, started: float) -> None:
+        span = working_on.get()
+        if isinstance(span, Span):
+            method = request.method if request.method in _METHODS else "_OTHER"
+            span.name = "HTTP" if method == "_OTHER" else method
+            span.attributes |= {"http.request.method": method, "http.response.status_code": answer.status}
+            if route not in _NO_ROUTE:
+                span.name += f" {route}"
+                span.attributes["http.route"] = route
+        super().finish(request, answer, route, started)
+
+    def _line(self, request: Request, answer: Answer, route: str, seconds: float) -> bytes:
+        line = super()._line(request, answer, route, seconds)
+        fields = orjson.dumps(trace_fields(working_on.get()))
+        return b"%s,%s\n" % (line[:-2], fields[1:])  # both are objects with something in them
+
+
+def _causes(body: bytes, most: int) -> Sequence[Context]:
+    """The traces that the events of an answer come from; at most so many, and of large answers none."""
+    if len(body) > _MAX_LINKED_BYTES:
+        return ()
+    found = [_cause(event) for event in orjson.loads(body)["events"]]
+    return [one for one in found if one is not None][:most]
+
+
+def _cause(event: dict[str, Any]) -> Context | None:
+    parent, state = event.get("traceparent"), event.get("tracestate")
+    return context(
+        parent.encode(errors="replace") if isinstance(parent, str) else None,
+        state.encode(errors="replace") if isinstance(state, str) else None,
+    )
+
+
+class TracedSink:
+    """A ``RecordSink`` whose sampled sends are spans, which the records name in their headers.
+
+    Args:
+        sink: takes the records.
+        tracer: makes spans.
+        max_record_bytes: bound on a record; one that has no room for a trace goes without, since tracing must not
+            change what is taken.
+    """
+
+    def __init__(self, sink: RecordSink, tracer: Tracer, max_record_bytes: int) -> None:
+        self._send = sink.send
+        self._tracer = tracer
+        self._max_record_bytes = max_record_bytes
+
+    def send(self, topic: str, records: Sequence[Record]) -> "asyncio.Future[list[Outcome]]":
+        """See ``RecordSink.send``."""
+        above = working_on.get()
+        if not isinstance(above, Span):
+            return self._send(topic, records)
+        tracer = self._tracer
+        span = tracer.below(f"send {topic}", Kind.PRODUCER, above.context)
+        span.attributes = {
+            "messaging.system": "kafka",
+            "messaging.operation.name": "send",
+            "messaging.operation.type": "send",
+            "messaging.destination.name": topic,
+        }
+        if len(records) > 1:
+            span.attributes["messaging.batch.message_count"] = len(records)
+        header = ("traceparent", span.traceparent.encode())
+        try:
+            future = self._send(topic, [self._named(record, header) for record in records])
+        except GatewayError as error:
+            tracer.end(span, error.code)
+            raise
+        if future.done():
+            self._ended(span, future)
+        else:
+            future.add_done_callback(partial(self._ended, span))
+        return future
+
+    def _named(self, record: Record, header: tuple[str, bytes]) -> Record:
+        key, value, headers, size = record
+        others = [one for one in headers if one[0] != "traceparent"]
+        if len(others) < len(headers):
+            return Record(key, value, [*others, header], size)  # in the place of the caller's, which is as long
+        more = len(header[0]) + len(header[1]) + _PER_HEADER
+        total = size or len(value) + len(key or b"") + sum(len(name) + len(text) for name, text in headers)
+        if total + more > self._max_record_bytes:
+            return record
+        return Record(key, value, [*headers, header], size + more if size else 0)
+
+    def _ended(self, span: Span, future: "asyncio.Future[list[Outcome]]") -> None:
+        if future.cancelled():
+            self._tracer.end(span, "cancelled")
+            return
+        outcomes = future.result()
+        errors = [outcome.error.code for outcome in outcomes if not isinstance(outcome, Stored)]
+        first = outcomes[0]
+        if len(outcomes) == 1 and isinstance(first, Stored):
+            span.attributes["messaging.destination.partition.id"] = str(first.partition)
+            if first.offset >= 0:
+                span.attributes["messaging.kafka.offset"] = first.offset
+        self._tracer.end(span, errors[0] if errors else None)

@@ -1,0 +1,60 @@
+"""Begins and ends spans."""
+
+import time
+from collections.abc import Callable
+from random import getrandbits
+from typing import Protocol
+
+from eventbus_gateway.tracing.context import Context
+from eventbus_gateway.tracing.sampling import Sampler
+from eventbus_gateway.tracing.span import Kind, Span
+
+
+class SpanSink(Protocol):
+    """Takes spans that are over without ever waiting."""
+
+    def add(self, span: Span) -> None: ...
+
+
+class Tracer:
+    """Makes the spans of one process.
+
+    Args:
+        sampler: decides what is traced.
+        sink: takes the spans.
+        max_links: links of one span at the most.
+        now_ns: nanoseconds since the epoch.
+    """
+
+    def __init__(
+        self, sampler: Sampler, sink: SpanSink, max_links: int, now_ns: Callable[[], int] = time.time_ns
+    ) -> None:
+        self.sampler = sampler
+        self.max_links = max_links
+        self._sink = sink
+        self._now_ns = now_ns
+
+    def first(self, name: str, kind: Kind, trace_id: str) -> Span:
+        """The first span of a trace."""
+        return Span(name, kind, Context(trace_id, _span_id(), True), "", self._now_ns())
+
+    def below(self, name: str, kind: Kind, parent: Context) -> Span:
+        """A span that another one has caused, here or elsewhere."""
+        here = Context(parent.trace_id, _span_id(), True, parent.state)
+        return Span(name, kind, here, parent.span_id, self._now_ns())
+
+    def end(self, span: Span, error: str | None = None) -> None:
+        """Have a span recorded as it is now.
+
+        Args:
+            span: not ended before.
+            error: why it failed, in a word of a closed set.
+        """
+        span.ended = self._now_ns()
+        span.error = error
+        span.ids = None
+        self._sink.add(span)
+
+
+def _span_id() -> str:
+    return f"{getrandbits(64) or 1:016x}"

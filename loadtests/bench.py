@@ -7,6 +7,8 @@ the floor again, so that a machine that is slow for a while is slow for both. Th
   a constant, under the same load;
 - ``publish-batch100``: librdkafka in a plain loop, with the very records that the gateway has written;
 - ``publish-key`` and ``publish-token``: the same gateway under the same load, where nobody looks at the credentials;
+- ``publish-traced``: the same gateway under the same load, where nothing is traced;
+- ``metrics-cost``: the same gateway inside this process, whose writers of metrics do nothing;
 - ``pull-…``: librdkafka in a plain loop that reads and decodes the very records that are pulled;
 - ``webhook-…``: such a loop that also sends them with aiohttp, in requests of the same size;
 - ``patterns-…``: parsing the events.
@@ -37,6 +39,8 @@ from loadtests.events import TOPIC
 from loadtests.identifying import NAMES as IDENTIFYING
 from loadtests.identifying import Identifying
 from loadtests.measuring import BENCHMARKS, FLOOR_TOPIC, PARTITIONS, Failed, Run, gateway_config
+from loadtests.observing import NAMES as OBSERVING
+from loadtests.observing import Observing
 from loadtests.pushing import NAMES as PUSHING
 from loadtests.pushing import Pushing
 from loadtests.results import Result, table
@@ -44,7 +48,7 @@ from loadtests.results import Result, table
 # Old segments go soon, because a run writes gigabytes; otherwise Kafka's own settings.
 BROKER = {"log.retention.check.interval.ms": "2000"}
 PATTERNS = "patterns"
-NAMES = (*(one.name for one in BENCHMARKS), *IDENTIFYING, *CONSUMING, *PUSHING, PATTERNS)
+NAMES = (*(one.name for one in BENCHMARKS), *IDENTIFYING, *OBSERVING, *CONSUMING, *PUSHING, PATTERNS)
 TOPIC_SETTINGS = {"retention.bytes": "33554432", "segment.bytes": "16777216"}
 
 
@@ -87,11 +91,13 @@ def main(only: tuple[str, ...], seconds: float, hot_path: str | None, output: Pa
         for what, text in surroundings(folder, broker.bootstrap, environ).items():
             click.echo(f"{what + ':':<14}{text}")
         identifying = Identifying(broker, folder, seconds, environ)
+        observing = Observing(broker, folder, seconds, environ)
         consuming = Consuming(broker, folder, seconds / 2, environ)
         pushing = Pushing(broker, folder, seconds / 2, environ)
         measures: dict[str, Callable[[], Result]] = {
             **{one.name: Run(one, broker, folder, seconds, environ) for one in BENCHMARKS},
             **{what: partial(identifying, what) for what in IDENTIFYING},
+            **{what: partial(observing, what) for what in OBSERVING},
             **{what: partial(consuming, what) for what in CONSUMING},
             **{what: partial(pushing, what) for what in PUSHING},
         }

@@ -7,11 +7,10 @@ import json
 import time
 import timeit
 import tomllib
-from collections.abc import Iterator
 from pathlib import Path
 
 import click
-from tests.broker import Broker, free_port
+from tests.broker import Broker
 
 from eventbus_gateway.auth.chain import authenticator
 from eventbus_gateway.auth.keys import new_key
@@ -20,19 +19,16 @@ from eventbus_gateway.auth.policy import Action, policy
 from eventbus_gateway.auth.principal import Principal
 from eventbus_gateway.auth.settings import AuthSettings
 from loadtests.bearers import token
+from loadtests.beside import Beside, Config
 from loadtests.events import TOPIC
-from loadtests.load import histogram, rss_mib
 from loadtests.local_issuer import LocalIssuer, rsa_key
-from loadtests.measuring import ANYBODY, BENCHMARKS, Failed, gateway_config, loaded, shown, written
-from loadtests.processes import Served, gateway
-from loadtests.results import Interval, Result, result
+from loadtests.measuring import ANYBODY, gateway_config
+from loadtests.results import Result
 
 KEY, TOKEN = "publish-key", "publish-token"
 NAMES = (KEY, TOKEN)
 
-_SINGLE = BENCHMARKS[0]
 _PRINCIPALS = 50
-_WARM_UP_SECONDS = 0.5
 _DECISIONS = 50_000
 
 
@@ -47,11 +43,7 @@ class Identifying:
     """
 
     def __init__(self, broker: Broker, folder: Path, seconds: float, environ: dict[str, str]) -> None:
-        self._broker = broker
-        self._folder = folder
-        self._seconds = seconds
-        self._environ = environ
-        self._answered = 0
+        self._beside = Beside(broker, folder, seconds / 2, environ)
 
     def __call__(self, name: str) -> Result:
         """Measure one, by its name.
@@ -68,40 +60,12 @@ class Identifying:
                 issuer.keys["rsa"] = rsa_key()
                 credential = token(issuer, "rsa", "RS256", 0).decode()
                 auth = tokens_of(issuer)
-            return self._beside(name, auth, credential)
+            click.echo(f"  credential and policy alone: {decision_us(auth, credential):.2f} µs CPU")
+            header = f"authorization: Bearer {credential}\r\n"
+            return self._beside.measure(name, self._config(ANYBODY), self._config(auth), header)
 
-    def _beside(self, name: str, auth: str, credential: str) -> Result:
-        click.echo(f"  credential and policy alone: {decision_us(auth, credential):.2f} µs CPU")
-        self._answered = 0
-        before = written(self._broker.bootstrap)
-        with self._gateway("open", ANYBODY) as plain, self._gateway(name, auth) as guarded:
-            intervals = list(self._in_turns(plain, guarded, f"authorization: Bearer {credential}\r\n"))
-            memory = rss_mib(guarded.pid)
-        stored = written(self._broker.bootstrap) - before
-        if stored != self._answered:
-            raise Failed(f"{self._answered} events were answered as stored, but Kafka has {stored} of them")
-        return result(name, intervals, memory)
-
-    @contextlib.contextmanager
-    def _gateway(self, name: str, auth: str) -> Iterator[Served]:
-        ports = (free_port(), free_port())
-        config = self._folder / f"{name}.toml"
-        config.write_text(gateway_config(self._broker.bootstrap, ports, auth=auth))
-        with gateway(config, ports, self._environ, self._folder / f"{name}.log") as served:
-            yield served
-
-    def _in_turns(self, plain: Served, guarded: Served, header: str) -> Iterator[Interval]:
-        # The very same requests, or what a longer head takes would count for what is done with it.
-        floor, measured = ("floor", plain, header), ("gateway", guarded, header)
-        # Short and mirrored: the difference is small, and a machine that gets slower meanwhile does so for both.
-        for turn in (floor, measured, measured, floor) * 2:
-            yield shown(self._interval(*turn))
-
-    def _interval(self, what: str, served: Served, headers: str) -> Interval:
-        report = loaded(_SINGLE, served, _SINGLE.success, self._seconds / 2, headers, _WARM_UP_SECONDS)
-        self._answered += report.answers[_SINGLE.success]
-        events = report.measured[_SINGLE.success]
-        return Interval(what, events, report.seconds, report.server_cpu_seconds, histogram(report))
+    def _config(self, auth: str) -> Config:
+        return lambda ports: gateway_config(self._beside.bootstrap, ports, auth=auth)
 
 
 def keys_for(key: str) -> str:

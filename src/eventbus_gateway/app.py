@@ -260,8 +260,7 @@ class App:
         allowed = policy(config.auth)
         builder = RecordBuilder(config.kafka.max_record_bytes, self._ids)
         sink = EmbeddedSink(self._producer) if self._embedded is not None else self._checks.guard(self._producer)
-        traced = self._traces.sink(sink)
-        publish = Publish(self._topics, self._schemas, traced, config.publish, builder, self.metrics)
+        publish = Publish(self._topics, self._schemas, sink, config.publish, builder, self.metrics)
         served = self._registry if self._embedded is not None else None
         subscriptions = SubscriptionHandlers() if parts is None else self._subscription_handlers(parts, allowed)
         routes = public_routes(publish, self._read, self._topics, self._schemas, allowed, served, subscriptions)

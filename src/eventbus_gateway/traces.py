@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from eventbus_gateway import __version__
 from eventbus_gateway.api.gateway import Gateway
-from eventbus_gateway.kafka.records import RecordSink
 from eventbus_gateway.telemetry import Counter, Metrics
 from eventbus_gateway.tracing.settings import TracingSettings
 from eventbus_gateway.webhooks.dispatcher import Deliver
@@ -24,18 +23,16 @@ class _Parts(NamedTuple):
     Args:
         exporter: sends spans.
         gateway: makes a gateway of the parts of one.
-        sink: makes a sink around another one.
         deliver: makes attempts at webhooks.
     """
 
     exporter: "Exporter"
     gateway: Callable[..., Gateway]
-    sink: Callable[[RecordSink], RecordSink]
     deliver: Deliver
 
 
 class Traces:
-    """Decides once, at the start, which kind of gateway, sink and delivery a process has.
+    """Decides once, at the start, which kind of gateway and delivery a process has.
 
     Args:
         settings: the section.
@@ -54,10 +51,6 @@ class Traces:
     def gateway(self, *parts: Any) -> Gateway:
         """A ``Gateway`` of these parts."""
         return Gateway(*parts) if self._parts is None else self._parts.gateway(*parts)
-
-    def sink(self, sink: RecordSink) -> RecordSink:
-        """What takes the records of publishes."""
-        return sink if self._parts is None else self._parts.sink(sink)
 
     def start(self) -> None:
         """Begin to send spans; needs the running loop."""
@@ -80,7 +73,7 @@ def _parts(settings: TracingSettings, metrics: Metrics, max_record_bytes: int) -
             raise
         sentence = 'tracing.enabled needs the extra "telemetry": install eventbus-gateway[telemetry]'
         raise ValueError(sentence) from None
-    from eventbus_gateway.api.traced import TracedGateway, TracedSink  # noqa: PLC0415
+    from eventbus_gateway.api.traced import TracedGateway  # noqa: PLC0415
     from eventbus_gateway.tracing.sampling import Sampler  # noqa: PLC0415
     from eventbus_gateway.tracing.tracer import Tracer  # noqa: PLC0415
     from eventbus_gateway.webhooks.traced import TracedDeliveries  # noqa: PLC0415
@@ -91,10 +84,7 @@ def _parts(settings: TracingSettings, metrics: Metrics, max_record_bytes: int) -
     metrics.counter(spans)
     metrics.gauge("eventbus_trace_queued_spans", "Spans that wait to be exported.", lambda: len(exporter))
 
-    def sink(of: RecordSink) -> RecordSink:
-        return TracedSink(of, tracer, max_record_bytes)
-
-    return _Parts(exporter, partial(TracedGateway, tracer), sink, TracedDeliveries(tracer).attempt)
+    return _Parts(exporter, partial(TracedGateway, tracer, max_record_bytes), TracedDeliveries(tracer).attempt)
 
 
 def _resource(settings: TracingSettings) -> dict[str, str]:

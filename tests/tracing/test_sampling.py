@@ -32,8 +32,21 @@ def sampler(clock: Clock | None = None, **fields: Any) -> Sampler:
 @pytest.mark.parametrize("ratio", [0.0, 0.01, 0.5, 1.0])
 def test_a_share_of_what_begins_here_is_traced(ratio: float) -> None:
     one = sampler(sample_ratio=ratio)
-    begun = sum(one.begins() is not None for _ in range(20_000))
-    assert begun == pytest.approx(20_000 * ratio, abs=150)
+    begun = sum(one.begins_by_chance() is not None for _ in range(20_000))
+    assert begun == pytest.approx(20_000 * ratio, abs=200)
+
+
+@pytest.mark.parametrize("ratio", [0.01, 0.3, 1.0])
+def test_counting_down_gaps_samples_the_same_share_as_drawing_for_each(ratio: float) -> None:
+    one = sampler(sample_ratio=ratio)
+    gaps = [one.gap() for _ in range(20_000)]
+    assert len(gaps) / (len(gaps) + sum(gaps)) == pytest.approx(ratio, rel=0.05)
+    # As often as the first of independent draws is one: a regular gap would never meet what comes regularly, too.
+    assert gaps.count(0) / len(gaps) == pytest.approx(ratio, rel=0.3)
+
+
+def test_with_a_ratio_of_nothing_no_gap_ends() -> None:
+    assert sampler(sample_ratio=0.0).gap() > 2**60
 
 
 def test_ids_are_different_and_such_that_others_with_the_same_ratio_decide_the_same() -> None:

@@ -1,6 +1,7 @@
 """``POST /v1/topics/{topic}/events``: the gateway's main job."""
 
 import asyncio
+import copy
 import hashlib
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -52,7 +53,7 @@ class Publish:
     ) -> None:
         self._topics = topics
         self._schemas = schemas
-        self._sink = sink
+        self.sink = sink
         self._settings = settings
         self._builder = builder
         self._metrics = metrics
@@ -63,6 +64,12 @@ class Publish:
         self._latest: dict[str, Schemata] = {}
         # Parsed batches are large: one at a time keeps their sum at one, whatever the callers do.
         self._bulk = asyncio.Lock()
+
+    def through(self, sink: RecordSink) -> "Publish":
+        """The same handler with the same memory, whose records take another way."""
+        other = copy.copy(self)
+        other.sink = sink
+        return other
 
     def __call__(self, request: Request) -> Awaitable[Answer]:
         """Store the request's events and answer with receipts, or say why not."""
@@ -103,7 +110,7 @@ class Publish:
         if request.stay is not None:
             request.stay.publish(1, _size_of(record))
         started = time.perf_counter()
-        outcomes = await self._sink.send(topic.name, (record,))
+        outcomes = await self.sink.send(topic.name, (record,))
         self._metrics.ack_seconds.observe(time.perf_counter() - started)
         self._metrics.events.add((topic.name, receipts.name_of(outcomes[0])))
         schema = schemata[0]
@@ -124,7 +131,7 @@ class Publish:
         if request.stay is not None:
             request.stay.publish(len(records), sum([_size_of(record) for record in records]))
         started = time.perf_counter()
-        outcomes = await self._sink.send(topic.name, records)
+        outcomes = await self.sink.send(topic.name, records)
         self._metrics.ack_seconds.observe(time.perf_counter() - started)
         for name, count in receipts.tally(outcomes).items():
             self._metrics.events.add((topic.name, name), count)

@@ -1,7 +1,7 @@
 """What a gateway that traces does beside the rest: spans of requests and of what they store.
 
 While tracing is off none of this stands in anybody's way; while it is on, a request that is not sampled passes one
-decision in front of the gateway and one look in front of the sink.
+decision in front of the gateway. What is sampled takes handlers of its own.
 """
 
 import asyncio
@@ -13,8 +13,9 @@ import orjson
 
 from eventbus_gateway.api.attributes import trace_headers
 from eventbus_gateway.api.gateway import Gateway
-from eventbus_gateway.api.http import Answer, Request
-from eventbus_gateway.api.routes import Match
+from eventbus_gateway.api.http import Answer, Handler, Request
+from eventbus_gateway.api.publish import Publish
+from eventbus_gateway.api.routes import Match, Router
 from eventbus_gateway.errors import GatewayError
 from eventbus_gateway.kafka.records import Outcome, Record, RecordSink, Stored
 from eventbus_gateway.logs import trace_fields, working_on
@@ -37,15 +38,17 @@ class TracedGateway(Gateway):
 
     Args:
         tracer: makes spans.
-        parts: those of a ``Gateway``.
+        max_record_bytes: bound on a record.
+        router: the route table.
+        parts: the others of a ``Gateway``.
     """
 
-    def __init__(self, tracer: Tracer, *parts: Any) -> None:
-        super().__init__(*parts)
+    def __init__(self, tracer: Tracer, max_record_bytes: int, router: Router, *parts: Any) -> None:
+        super().__init__(router, *parts)
         self._tracer = tracer
-        self._begins = tracer.sampler.begins
+        self._left = tracer.sampler.gap()
         self._untraced = super().handle
-        self._sampled = _SampledGateway(*parts)
+        self._sampled = _SampledGateway(_traced_routes(router, tracer, max_record_bytes), *parts)
 
     def handle(self, request: Request, match: Match | None = None) -> Coroutine[Any, Any, Answer]:
         """See ``Gateway.handle``."""
@@ -55,17 +58,22 @@ class TracedGateway(Gateway):
             if parent is not None:
                 if not self._tracer.sampler.goes_on(parent):
                     return self._untraced(request, match)
-                return self._traced(self._tracer.below("HTTP", Kind.SERVER, parent), request, match)
-        trace_id = self._begins()
+                return self._traced(self._tracer.below("HTTP", Kind.SERVER, parent), request)
+        if self._left:
+            self._left -= 1
+            return self._untraced(request, match)
+        self._left = self._tracer.sampler.gap()
+        trace_id = self._tracer.sampler.begins()
         if trace_id is None:
             return self._untraced(request, match)
-        return self._traced(self._tracer.first("HTTP", Kind.SERVER, trace_id), request, match)
+        return self._traced(self._tracer.first("HTTP", Kind.SERVER, trace_id), request)
 
-    async def _traced(self, span: Span, request: Request, match: Match | None) -> Answer:
+    async def _traced(self, span: Span, request: Request) -> Answer:
         token = working_on.set(span)
         error: str | None = "cancelled"
         try:
-            answer = await self._sampled.handle(request, match)
+            # Without the match: the routes of what is sampled are others.
+            answer = await self._sampled.handle(request)
             error = str(answer.status) if answer.status >= 500 else None
             if span.attributes.get("http.route") == _RECEIVE and answer.status == 200:
                 span.links = _causes(answer.body, self._tracer.max_links)
@@ -73,6 +81,17 @@ class TracedGateway(Gateway):
         finally:
             working_on.reset(token)
             self._tracer.end(span, error)
+
+
+def _traced_routes(router: Router, tracer: Tracer, max_record_bytes: int) -> Router:
+    """The same routes, with publishes whose records name their trace."""
+
+    def traced(handler: Handler) -> Handler:
+        if not isinstance(handler, Publish):
+            return handler
+        return handler.through(TracedSink(handler.sink, tracer, max_record_bytes))
+
+    return Router([route._replace(handler=traced(route.handler)) for route in router.routes])
 
 
 class _SampledGateway(Gateway):
@@ -112,7 +131,7 @@ def _cause(event: dict[str, Any]) -> Context | None:
 
 
 class TracedSink:
-    """A ``RecordSink`` whose sampled sends are spans, which the records name in their headers.
+    """A ``RecordSink`` for what is sampled: its sends are spans, which the records name in their headers.
 
     Args:
         sink: takes the records.

@@ -1,6 +1,7 @@
 """Spans in the protocol of OpenTelemetry. Loaded only where traces are on: others need not pay for its memory."""
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 from google.protobuf.message import DecodeError
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
@@ -17,6 +18,7 @@ from eventbus_gateway.tracing.span import Kind, Span, Value
 # trace.proto: the context is known to be, and is, of another process.
 _LINKED = 0x100 | 0x200
 _RECORDED = 0x1
+_KEPT = 1_024
 _KINDS = {
     Kind.SERVER: trace_pb2.Span.SPAN_KIND_SERVER,
     Kind.CLIENT: trace_pb2.Span.SPAN_KIND_CLIENT,
@@ -76,9 +78,13 @@ class Otlp:
 
 
 def _pair(name: str, value: Value) -> KeyValue:
-    if isinstance(value, str):
-        return KeyValue(key=name, value=AnyValue(string_value=value))
-    return KeyValue(key=name, value=AnyValue(int_value=value))
+    return _text(name, value) if isinstance(value, str) else KeyValue(key=name, value=AnyValue(int_value=value))
+
+
+@lru_cache(maxsize=_KEPT)
+def _text(name: str, value: str) -> KeyValue:
+    """Nearly all texts are names of routes, topics and the like: to make each again costs half of a span."""
+    return KeyValue(key=name, value=AnyValue(string_value=value))
 
 
 def _link(to: Context) -> trace_pb2.Span.Link:

@@ -1,5 +1,6 @@
 """What is traced: decided before anything else is done for a trace."""
 
+import math
 import time
 from collections.abc import Callable, Iterable
 from random import getrandbits
@@ -8,6 +9,8 @@ from eventbus_gateway.tracing.context import Context
 from eventbus_gateway.tracing.settings import TracingSettings
 
 _BITS = 64
+_PRECISION = 53
+_NEVER = 2**62
 _LOWER_64_BITS = 16  # digits
 
 
@@ -55,18 +58,34 @@ class Sampler:
         clock: Callable[[], float] = time.monotonic,
         random: Callable[[int], int] = getrandbits,
     ) -> None:
+        self._ratio = settings.sample_ratio
         self._bound = int(settings.sample_ratio * 2**_BITS)
         self._ignores_callers = settings.callers == "ignored"
         self._of_callers = Rate(settings.max_caller_traces_per_second, clock)
         self._all = Rate(settings.max_traces_per_second, clock)
         self._random = random
 
+    def gap(self) -> int:
+        """How many go without a trace before the next one that has one.
+
+        To count down is cheaper than to draw for each, and the same: gaps between successes of independent draws
+        are distributed geometrically.
+        """
+        if not 0 < self._ratio < 1:
+            return 0 if self._ratio else _NEVER
+        # In (0, 1]; zero has no logarithm.
+        drawn = (self._random(_PRECISION) + 1) / 2**_PRECISION
+        return int(math.log(drawn) / math.log1p(-self._ratio))
+
     def begins(self) -> str | None:
-        """The id of a trace that begins here; None where there shall be none."""
-        drawn = self._random(_BITS)
-        if drawn >= self._bound or not self._all.take():
+        """The id of a trace that begins here; None where there are too many."""
+        if not self._bound or not self._all.take():
             return None
-        return f"{self._random(_BITS) or 1:016x}{drawn:016x}"
+        return f"{self._random(_BITS) or 1:016x}{self._random(_BITS) % self._bound:016x}"
+
+    def begins_by_chance(self) -> str | None:
+        """The same, for the sampled share of those that ask."""
+        return self.begins() if self._random(_BITS) < self._bound else None
 
     def goes_on(self, parent: Context) -> bool:
         """Whether a trace that a caller has begun is recorded here."""

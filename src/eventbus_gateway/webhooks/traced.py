@@ -47,7 +47,7 @@ class TracedDeliveries:
             trace_id = None
             if not tracer.sampler.follows(causes):
                 return await send(outbound)
-        elif (trace_id := tracer.sampler.begins()) is None:
+        elif (trace_id := tracer.sampler.begins_by_chance()) is None:
             return await send(outbound)
         name = f"deliver {subscription}"
         if trace_id is not None:

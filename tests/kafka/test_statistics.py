@@ -11,7 +11,7 @@ from tests.conftest import TopicFactory
 from eventbus_gateway.kafka.producer import KafkaProducer
 from eventbus_gateway.kafka.records import Record, Stored
 from eventbus_gateway.kafka.settings import KafkaSettings
-from eventbus_gateway.kafka.statistics import MAX_BROKERS, BrokerState, Statistics
+from eventbus_gateway.kafka.statistics import MAX_BROKERS, MAX_CHARACTERS, BrokerState, Statistics
 
 
 def told(*brokers: dict[str, Any]) -> Statistics:
@@ -55,6 +55,13 @@ def test_what_was_told_last_counts_and_stays_until_more_is_told() -> None:
     statistics.take(json.dumps({"brokers": {"a": broker(2)}}))
     assert set(statistics.brokers()) == {"2"}
     assert set(statistics.brokers()) == {"2"}
+
+
+def test_statistics_that_are_too_large_are_not_kept() -> None:
+    statistics = told(broker(1))
+    assert set(statistics.brokers()) == {"1"}
+    statistics.take(json.dumps({"brokers": {"a": broker(2)}, "topics": "a" * MAX_CHARACTERS}))
+    assert set(statistics.brokers()) == {"1"}
 
 
 def test_without_an_interval_nothing_is_asked_for() -> None:

@@ -99,6 +99,17 @@ def test_a_batch_has_links_to_all_of_its_traces_within_a_bound() -> None:
     assert span.attributes["messaging.batch.message_count"] == 14
 
 
+def test_a_state_that_no_header_can_have_is_left_out() -> None:
+    outbound, (span,), _ = attempt(leased(f"00-{TRACE}-{CAUSE}-01", state=b"a=1\r\nx: y"))
+    assert outbound.headers["traceparent"] == span.traceparent
+    assert "tracestate" not in outbound.headers
+
+
+def test_without_links_a_trace_goes_on_all_the_same() -> None:
+    _, (span,), _ = attempt(leased(f"00-{TRACE}-{CAUSE}-01"), max_links=0)
+    assert (span.parent_id, span.links) == (CAUSE, [])
+
+
 def test_an_event_without_a_trace_begins_one() -> None:
     outbound, (span,), _ = attempt(leased(None))
     assert (span.parent_id, span.links) == ("", [])

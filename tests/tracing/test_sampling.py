@@ -115,6 +115,7 @@ def test_a_rate_is_never_exceeded(pauses: list[float], per_second: float) -> Non
 def test_both_headers_make_a_context() -> None:
     assert context(f"00-{TRACE}-{SPAN}-01".encode(), b"a=1") == Context(TRACE, SPAN, True, "a=1")
     assert context(f"00-{TRACE}-{SPAN}-02".encode(), b"\xff") == Context(TRACE, SPAN, False)
+    assert context(f"00-{TRACE}-{SPAN}-02".encode(), b"a=1\n") == Context(TRACE, SPAN, False)
     assert context(f"00-{TRACE}-{SPAN}-ff".encode(), b"a" * 600) == Context(TRACE, SPAN, True)
 
 

@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 import orjson
 
 MAX_BROKERS = 200
-_MAX_CHARACTERS = 16_777_216
+MAX_CHARACTERS = 16_777_216
+"""Of statistics that are kept."""
 _MICROSECOND = 1e-6
 
 
@@ -51,7 +52,8 @@ class Statistics:
 
     def take(self, text: str) -> None:
         """Librdkafka's ``stats_cb``: called where the client is polled."""
-        self._text = text
+        # What is beyond is dropped, and whoever asks is told what was known before.
+        self._text = text if len(text) <= MAX_CHARACTERS else ""
 
     def brokers(self) -> Mapping[str, BrokerState]:
         """All known brokers by their number, at most ``MAX_BROKERS``."""
@@ -62,8 +64,6 @@ class Statistics:
 
 
 def _brokers(text: str) -> Mapping[str, BrokerState]:
-    if len(text) > _MAX_CHARACTERS:
-        return {}
     found = orjson.loads(text).get("brokers", {}).values()
     # Those with a negative number are addresses to begin with, and logical ones such as a group's coordinator.
     real = sorted((one for one in found if one["nodeid"] >= 0), key=lambda one: one["nodeid"])

@@ -36,6 +36,12 @@ def context(traceparent: bytes | None, tracestate: bytes | None = None) -> Conte
     if found is None:
         return None
     trace_id, span_id, flags = found.groups()
-    usable = tracestate is not None and len(tracestate) <= _MAX_STATE and tracestate.isascii()
-    state = tracestate.decode() if usable and tracestate is not None else ""
-    return Context(trace_id.decode(), span_id.decode(), bool(int(flags, 16) & _SAMPLED), state)
+    return Context(trace_id.decode(), span_id.decode(), bool(int(flags, 16) & _SAMPLED), _state(tracestate))
+
+
+def _state(tracestate: bytes | None) -> str:
+    # Records come from anywhere: what cannot stand in a header must not keep a delivery from being sent.
+    if tracestate is None or len(tracestate) > _MAX_STATE or not tracestate.isascii():
+        return ""
+    text = tracestate.decode()
+    return text if text.isprintable() else ""

@@ -42,7 +42,8 @@ class TracedDeliveries:
         Raises what ``send`` raises.
         """
         tracer = self._tracer
-        causes = [found for one in leased[: tracer.max_links] if (found := _context(one.event.payload.headers))]
+        looked_at = leased[: max(1, tracer.max_links)]
+        causes = [found for one in looked_at if (found := _context(one.event.payload.headers))]
         if causes:
             trace_id = None
             if not tracer.sampler.follows(causes):
@@ -55,7 +56,7 @@ class TracedDeliveries:
         else:
             # One event's trace goes on; of several the first one that is recorded, and the links tell the others.
             span = tracer.below(name, Kind.CLIENT, next(cause for cause in causes if cause.sampled))
-        span.links = causes
+        span.links = causes[: tracer.max_links]
         span.attributes = {
             "messaging.system": "kafka",
             "messaging.operation.name": "deliver",

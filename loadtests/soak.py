@@ -4,13 +4,16 @@ Memory, threads, file descriptors, tasks of the event loop and metric series are
 for warming up, a line of least squares goes through each. It fails where memory is not flat or where anything else
 grows, and where the load itself fails: an event lost, out of order or from nowhere, a failed request.
 
-What a process makes when it is first needed, and then keeps, is no leak, but looks like one when it is needed late:
-consumers for subscriptions that are behind. So there are two of them here, and both are needed before.
+What a process takes when it is first needed, and then keeps, is no leak, but looks like one when it is needed late:
+consumers for subscriptions that are behind, and memory for a moment when everything waits. So there are two such
+consumers here, and both are needed before; and while it warms up the process is stopped for some seconds.
 """
 
 import http.client
 import json
+import os
 import re
+import signal
 import tempfile
 import threading
 import time
@@ -44,6 +47,10 @@ _PER_REQUEST = 100
 # A megabyte: memory that was used once and is free again would hide a leak.
 _REQUESTS = 20
 _CAUGHT_UP_SECONDS = 120.0
+# Far shorter than a session, so that nothing is taken from the process meanwhile.
+_STALL_SECONDS = 3.0
+_STALLS = (0.05, 0.1, 0.15)
+_LONG = 60
 _USERS = 16
 _RATE = 5.0
 
@@ -72,8 +79,8 @@ class Findings(NamedTuple):
     faults: tuple[str, ...]
 
 
-def look(pid: int, internal_port: int) -> tuple[float, ...]:
-    """Look at a gateway's process: memory, and what is counted.
+def look(pid: int, internal_port: int) -> tuple[tuple[float, ...], bool]:
+    """Look at a gateway's process: memory, what is counted, and whether the load has begun.
 
     Args:
         pid: its process.
@@ -87,7 +94,9 @@ def look(pid: int, internal_port: int) -> tuple[float, ...]:
     assert tasks is not None
     series = sum(not line.startswith("#") for line in metrics.splitlines())
     descriptors = len(list((folder / "fd").iterdir()))
-    return rss_mib(pid), float(threads[1]), float(descriptors), float(tasks[1]), float(series)
+    values = (rss_mib(pid), float(threads[1]), float(descriptors), float(tasks[1]), float(series))
+    # Of all who are here, only the load's users receive.
+    return values, '/receive"' in metrics
 
 
 def exposition(internal_port: int) -> str:
@@ -147,6 +156,15 @@ def _publish(served: Served, topic: str, requests: int) -> None:
         connection.close()
 
 
+def _stall(pid: int) -> None:
+    """Let a process stand still, as a machine that has no time for it does."""
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        time.sleep(_STALL_SECONDS)
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
 def judge(samples: list[Sample], warm_up_seconds: float, flat_mib: float, allowed: float = 1.0) -> Findings:
     """Draw the lines and say what grows.
 
@@ -171,7 +189,7 @@ def judge(samples: list[Sample], warm_up_seconds: float, flat_mib: float, allowe
 
 
 def sampled(
-    done: "Future[Summary]", looked: Callable[[], tuple[float, ...]], seconds: float, every: float
+    done: "Future[Summary]", looked: Callable[[], tuple[tuple[float, ...], bool]], seconds: float, every: float
 ) -> list[Sample]:
     """Look until the time of the load is over, or the load itself.
 
@@ -181,11 +199,15 @@ def sampled(
         seconds: how long events are published.
         every: seconds between two looks.
     """
-    over, began = threading.Event(), time.monotonic()
+    over = threading.Event()
     done.add_done_callback(lambda _: over.set())
     found: list[Sample] = []
-    while not over.wait(every) and time.monotonic() - began < seconds:
-        found.append(Sample(time.monotonic() - began, looked()))
+    began: float | None = None
+    while not over.wait(every) and (began is None or time.monotonic() - began < seconds):
+        values, has_begun = looked()
+        if has_begun:
+            began = began or time.monotonic()
+            found.append(Sample(time.monotonic() - began, values))
     return found
 
 
@@ -255,6 +277,9 @@ def soaked(
         fall_behind(served, receiver.served, topic)
         plan = Plan(f"http://127.0.0.1:{served.port}", receiver.base, "mixed", seconds, _USERS, rate, topic)
         running = pool.submit(swarm, plan, folder / "soak-load.json")
+        stalls = [threading.Timer(share * seconds, _stall, (served.pid,)) for share in _STALLS if seconds >= _LONG]
+        for stall in stalls:
+            stall.start()
         samples = sampled(running, lambda: look(served.pid, internal_port), seconds, every)
         return samples, running.result()
 

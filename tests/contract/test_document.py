@@ -175,3 +175,15 @@ def test_examples_and_defaults_of_parameters_and_headers_fit_their_schemas() -> 
 def test_an_example_that_does_not_fit_would_be_found() -> None:
     receipt = {"id": 1, "topic": "t", "timestamp": "yesterday"}
     assert len(faults({"$ref": "#/components/schemas/Receipt"}, receipt)) == 5
+
+
+def test_no_sentence_was_cut_at_its_comma() -> None:
+    def walked(node: Any) -> Iterator[str]:
+        if isinstance(node, dict):
+            yield from (key for key, value in node.items() if value is None and " " in str(key))
+            node = list(node.values())
+        for below in node if isinstance(node, list) else ():
+            yield from walked(below)
+
+    # In YAML's short form, {description: One thing, and another} has two keys.
+    assert list(walked(DOCUMENT)) == []

@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
+import trustme
 
 from eventbus_gateway.config import InvalidConfig, load
 from eventbus_gateway.kafka import access
@@ -24,7 +25,10 @@ def test_each_example_is_a_sound_configuration_but_for_its_files(block: str, tmp
     secret = tmp_path / "secret"
     secret.write_text("s3cret")
     file = tmp_path / "eventbus.toml"
-    file.write_text(re.sub(r'(_file = ")[^"]*', rf"\g<1>{secret}", block) + _REST)
+    authority = tmp_path / "ca.pem"
+    trustme.CA().cert_pem.write_to_path(str(authority))
+    given = re.sub(r'(_file = ")[^"]*', rf"\g<1>{secret}", block)
+    file.write_text(re.sub(r'(\bca_file = ")[^"]*', rf"\g<1>{authority}", given) + _REST)
     assert load(file, {}).kafka.bootstrap_servers
     file.write_text(block + _REST)
     faults = []

@@ -1,33 +1,19 @@
 """The page of metrics says what there is, and nothing else."""
 
-import re
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from tests.broker import free_port
 from tests.end_to_end.process import GatewayProcess
+from tests.metrics_page import Row, rows
 
 from eventbus_gateway.telemetry import Counter, Metrics
-
-PAGE = Path(__file__).parent.parent / "docs" / "metrics.md"
-_ROW = re.compile(r"^\| `(eventbus_\w+)` \| (\w+) \|([^|]*)\| ([^|]+) \|$", re.MULTILINE)
-
-
-class Row(NamedTuple):
-    """One metric of the page."""
-
-    kind: str
-    labels: tuple[str, ...]
 
 
 @pytest.fixture(scope="module")
 def page() -> dict[str, Row]:
-    found = _ROW.findall(PAGE.read_text())
-    rows = {name: Row(kind, tuple(re.findall(r"`(\w+)`", labels))) for name, kind, labels, _ in found}
-    assert len(rows) == len(found), "a metric is there twice"
-    return rows
+    return rows()
 
 
 @pytest.fixture(scope="module")

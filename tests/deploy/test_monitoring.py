@@ -9,15 +9,13 @@ from typing import Any, get_args
 
 import pytest
 import yaml
-from tests.broker import free_port
 from tests.deploy.chart import EVERYTHING, FOLDER, PLAIN, VALUES, Chart, one
 from tests.deploy.tools import ROOT
-from tests.end_to_end.process import GatewayProcess
+from tests.metrics_page import rows
 
 from eventbus_gateway.api.receipts import name_of
 from eventbus_gateway.kafka.events import Kind
 from eventbus_gateway.kafka.verdicts import TIMED_OUT
-from eventbus_gateway.telemetry import Metrics
 
 ALERTS = FOLDER / "files" / "alerts.yaml"
 PLAYED = Path(__file__).parent / "alerts.yaml"
@@ -47,35 +45,18 @@ def scaled_by(chart: Chart) -> str:
     return query
 
 
-@pytest.fixture(scope="module")
-def measured() -> set[str]:
-    """Names of all samples, or of families that have none yet, of a gateway with everything switched on.
-
-    Nobody has to be reached for that: it serves without Kafka too.
-    """
-    auth = {"mode": "api_keys", "key_table": True}
-    subscriptions = {"enabled": True, "peer_secret": "p" * 32}
-    address = f"127.0.0.1:{free_port()}"
-    with GatewayProcess(address, auth=auth, subscriptions=subscriptions) as gateway:
-        text = gateway.exposition()
-    names = set(re.findall(r"^(eventbus_\w+)", text, re.MULTILINE))
-    return names | set(re.findall(r"^# TYPE (eventbus_\w+) ", text, re.MULTILINE))
-
-
-def test_every_query_asks_for_metrics_that_the_gateway_has(measured: set[str]) -> None:
-    asked = {name for query in queries() for name in re.findall(r"eventbus_\w+", query)}
-    assert len(asked) > 25
-    assert asked <= measured
-
-
-def test_every_query_filters_and_groups_by_labels_that_exist() -> None:
-    metrics = Metrics()
-    counters = (metrics.requests, metrics.events, metrics.kafka_events, metrics.subscriptions.events)
-    known = {label for counter in counters for label in counter.labels} | OF_TARGETS
+def test_every_query_asks_for_metrics_and_labels_that_the_gateway_has() -> None:
+    labels = {sample: set(row.labels) for name, row in rows().items() for sample in row.samples(name)}
+    asked: set[str] = set()
     for query in queries():
+        names = set(re.findall(r"eventbus_\w+", query))
+        assert names <= labels.keys(), query
+        known = OF_TARGETS.union(*(labels[name] for name in names))
         groups = re.findall(r"\b(?:by|on) \(([^)]*)\)", query)
         named = {label.strip() for group in groups for label in group.split(",")}
         assert named | set(re.findall(r"(\w+)(?:=~|!~|!=|=)\"", query)) <= known, query
+        asked |= names
+    assert len(asked) > 35
 
 
 def test_values_of_labels_that_alerts_name_are_those_of_the_gateway() -> None:
@@ -117,8 +98,8 @@ def test_keda_sees_nothing_waiting_only_where_the_gateway_says_so(
 ) -> None:
     query = scaled_by(chart)
     up = 'eventbus_kafka_up{namespace="events", service="eb-eventbus-gateway-peers", pod="a"}'
-    held = 'eventbus_subscription_unacked_events{namespace="events", service="eb-eventbus-gateway-peers", pod="%s"}'
-    elsewhere = 'eventbus_subscription_unacked_events{namespace="other", service="eb-eventbus-gateway-peers"}'
+    held = 'eventbus_subscription_lag_events{namespace="events", service="eb-eventbus-gateway-peers", pod="%s"}'
+    elsewhere = 'eventbus_subscription_lag_events{namespace="other", service="eb-eventbus-gateway-peers"}'
     cases: list[tuple[list[str], list[float]]] = [
         ([up, held % "a", held % "b", elsewhere], [14.0]),
         ([up, elsewhere], [0.0]),

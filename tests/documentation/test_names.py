@@ -39,7 +39,7 @@ ATTRIBUTES = {"http.route"}
 """What OpenTelemetry calls so, and is no setting."""
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if page.name != "tracing.md"], ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_setting_that_a_page_names_exists(page: Path) -> None:
     known = settings()
     # A file's name, and a section of what Kafka or a broker calls so, are no settings.

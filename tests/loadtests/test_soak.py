@@ -17,7 +17,7 @@ FLAT_SHORT = 512.0
 def test_nothing_grows_within_seconds_of_mixed_load(broker: Broker, tmp_path: Path) -> None:
     samples, summary = soaked(broker, tmp_path, "visits-of-a-soak", SECONDS, every=0.25)
     assert summary.faults == []
-    assert summary.verdict.stored > 1_000
+    assert summary.verdict.stored > 100
     found = judge(samples, WARM_UP_SECONDS, flat_mib(summary) * FLAT_SHORT / FLAT_BYTES, SHORT)
     assert found.faults == (), table(found.trends)
     assert all(one.samples > 10 and one.highest > 0 for one in found.trends)

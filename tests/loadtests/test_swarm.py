@@ -62,7 +62,7 @@ def test_mixed_load_on_a_real_broker_loses_nothing_and_a_gateway_or_receiver_tha
 
         good = swarm(plan, report)
         assert good.faults == []
-        assert good.verdict.stored > 100
+        assert good.verdict.stored > 10
         assert {one.name for one in good.verdict.accounts} == {"pull", "webhook", "webhook-batch"}
         assert all(one.came >= good.verdict.stored for one in good.verdict.accounts)
         assert {"publish one", "publish batch", "receive", "ack", "publish to pull"} <= {
@@ -75,7 +75,7 @@ def test_mixed_load_on_a_real_broker_loses_nothing_and_a_gateway_or_receiver_tha
             Dropping(url, f"/v1/topics/{topic}", "/events", stored) as lying,
             Dropping(receiver.base, "/hooks/", "-webhook", Canned(204, b"")) as deaf,
         ):
-            bad = swarm(plan._replace(url=lying.url, hook_url=deaf.url, settle_seconds=4), report)
+            bad = swarm(plan._replace(url=lying.url, hook_url=deaf.url, settle_seconds=10), report)
         assert (lying.dropped, deaf.dropped) == (1, 1)
         lost = {one.name: one.lost for one in bad.verdict.accounts}
         assert lost in (

@@ -47,6 +47,7 @@ LEFT_OUT = {
     *("kafka.iam_region", "kafka.iam_profile", "kafka.iam_sts_region"),
     *("kafka.iam_role_arn", "kafka.iam_role_session_name", "kafka.iam_external_id"),
     "auth.oidc",
+    "tracing.headers",
 }
 
 Values = dict[tuple[str, ...], Any]
@@ -75,6 +76,8 @@ def every_key() -> Values:
         "webhooks.allowed_hosts": ("hooks.example.org",),
         "webhooks.denied_networks": ("203.0.113.0/24",),
         "webhooks.denied_hosts": ("*.example.net",),
+        "tracing.endpoint": "https://collector.example/v1/traces",
+        "tracing.sample_ratio": 0.5,
     }
     values: Values = {}
     for key in KEYS:

@@ -7,11 +7,11 @@ ENV PIP_NO_CACHE_DIR=1 \
     PIP_NO_INPUT=1 \
     PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /build
-COPY requirements/runtime.lock requirements/aws.lock requirements/build.lock requirements/
+COPY requirements/runtime.lock requirements/aws.lock requirements/telemetry.lock requirements/build.lock requirements/
 # Wheels only: nothing is compiled here, and every file has the hash that the lock files say.
 RUN python -m venv --without-pip /opt/eventbus \
  && python -m pip --python /opt/eventbus/bin/python install --require-hashes --only-binary :all: \
-        -r requirements/runtime.lock -r requirements/aws.lock \
+        -r requirements/runtime.lock -r requirements/aws.lock -r requirements/telemetry.lock \
  && python -m pip install --require-hashes --only-binary :all: -r requirements/build.lock
 COPY pyproject.toml README.md LICENSE ./
 COPY src src

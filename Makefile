@@ -81,6 +81,7 @@ lock:
 	$(LOCK) pyproject.toml -o requirements/runtime.lock
 	$(LOCK) pyproject.toml --group dev -o requirements/dev.lock
 	echo botocore | $(LOCK) -c requirements/dev.lock -o requirements/aws.lock -
+	echo opentelemetry-proto | $(LOCK) -c requirements/dev.lock -o requirements/telemetry.lock -
 	echo hatchling | $(LOCK) -c requirements/dev.lock -o requirements/build.lock -
 
 clean:

@@ -104,7 +104,9 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{/* Ports of egress to everything else. */}}
 {{- define "eventbus.otherPorts" -}}
 {{- $ports := .Values.networkPolicy.egress.ports -}}
-{{- with get (get .Values.config "registry" | default dict) "url" -}}
+{{- $tracing := get .Values.config "tracing" | default dict -}}
+{{- $collector := ternary (get $tracing "endpoint") "" (get $tracing "enabled" | default false) -}}
+{{- range list (get (get .Values.config "registry" | default dict) "url") $collector | compact -}}
 {{- $url := urlParse . -}}
 {{- $ports = append $ports (regexFind "[0-9]+$" (regexFind ":[0-9]+$" $url.host) | default (ternary "443" "80" (eq $url.scheme "https")) | int) -}}
 {{- end -}}

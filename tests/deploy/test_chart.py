@@ -270,6 +270,15 @@ def test_the_network_lets_through_what_the_configuration_needs_and_no_metadata(c
     assert all("169.254.0.0/16" in block["except"] for block in blocks if block["cidr"] == "0.0.0.0/0")
 
 
+def test_the_collector_of_traces_is_reached_where_there_is_one(chart: Chart) -> None:
+    def ports(enabled: str) -> set[int]:
+        told = f'config: {{tracing: {{enabled: {enabled}, endpoint: "http://collector:4318/v1/traces"}}}}'
+        egress = one(chart.render(PLAIN, told), "NetworkPolicy")["spec"]["egress"]
+        return {port["port"] for rule in egress for port in rule["ports"]}
+
+    assert ports("true") - ports("false") == {4318}
+
+
 def test_only_replicas_and_who_is_named_reach_the_internal_port(chart: Chart) -> None:
     internal = one(chart.render(PLAIN), "NetworkPolicy")["spec"]["ingress"][1]
     assert internal["ports"] == [{"port": "internal"}]

@@ -153,16 +153,16 @@ def test_everything_that_is_installed_has_a_hash() -> None:
     assert len(installs) == 3
     for part in installs:
         assert ("--require-hashes" in part) != ("--no-deps --no-index" in part)
-    for lock in ("runtime", "aws", "build"):
+    for lock in ("runtime", "aws", "telemetry", "build"):
         text = (ROOT / "requirements" / f"{lock}.lock").read_text()
         assert re.findall(r"^[a-z]\S+==", text, re.MULTILINE)
         for pinned in re.split(r"\n(?=[a-z])", text):
             assert "--hash=sha256:" in pinned, pinned
 
 
-def test_the_locks_hold_the_extra_and_the_build_system_that_the_project_names() -> None:
+def test_the_locks_hold_the_extras_and_the_build_system_that_the_project_names() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    needs = {"aws": project["project"]["optional-dependencies"]["aws"], "build": project["build-system"]["requires"]}
+    needs = {**project["project"]["optional-dependencies"], "build": project["build-system"]["requires"]}
     for lock, names in needs.items():
         text = (ROOT / "requirements" / f"{lock}.lock").read_text()
         for name in names:

@@ -18,7 +18,7 @@ def test_publishes_with_a_credential_are_measured_beside_those_without(
 ) -> None:
     broker.create_topic(TOPIC, PARTITIONS)
     try:
-        line = Identifying(broker, tmp_path, 0.2, {})(name)
+        line = Identifying(broker, tmp_path, 1.0, {})(name)
     finally:
         broker.delete_topic(TOPIC)
     shown = capsys.readouterr().out

@@ -1,5 +1,6 @@
 """Lines of the process's own log, as those who collect them read them."""
 
+import asyncio
 import json
 import logging
 import sys
@@ -12,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eventbus_gateway.logs import JsonLines, Traced, working_on
+from eventbus_gateway.logs import JsonLines, Traced, unhandled, working_on
 
 
 def line(message: object, *arguments: object, level: int = logging.WARNING, error: Any = None) -> dict[str, Any]:
@@ -91,3 +92,21 @@ def test_within_a_sampled_trace_a_line_names_it_for_all_collectors() -> None:
 def test_a_task_that_outlives_its_trace_does_not_name_it() -> None:
     with trace(None):
         assert "trace_id" not in line("later")
+
+
+def test_what_nobody_has_handled_is_told_without_its_text(caplog: pytest.LogCaptureFixture) -> None:
+    def fail(text: str) -> None:
+        raise ValueError(text)
+
+    async def scenario() -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(unhandled)
+        loop.call_soon(fail, "s3cret")
+        loop.call_exception_handler({"message": "a task was lost"})
+        await asyncio.sleep(0)
+
+    asyncio.run(scenario())
+    first, second = (json.loads(JsonLines().format(record)) for record in caplog.records)
+    assert first["message"] == "a task was lost"
+    assert (second["error"]["kind"], "fail" in second["message"]) == ("ValueError", False)
+    assert "s3cret" not in json.dumps([first, second])

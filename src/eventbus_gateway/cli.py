@@ -255,6 +255,7 @@ def _app(config: Config, *, embedded: EmbeddedKafka | None = None) -> App:
 
 def _run(main: Coroutine[Any, Any, None]) -> None:
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.get_loop().set_exception_handler(logs.unhandled)
         try:
             runner.run(main)
         except OSError as error:

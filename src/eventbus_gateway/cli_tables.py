@@ -60,7 +60,10 @@ def save(path: Path | None, seconds: float) -> None:
             for entry in sorted(table.items(), key=lambda entry: entry.key)
         ]
 
-    entries = _carried_out(load_or_exit(path, os.environ), seconds, run)
+    try:
+        entries = _carried_out(load_or_exit(path, os.environ), seconds, run)
+    except GatewayError as error:
+        _fail(error.detail, _status(error))
     for line in to_lines(entries):
         click.echo(line)
     click.echo(f"{len(entries)} entries were saved.", err=True)
@@ -74,8 +77,9 @@ def save(path: Path | None, seconds: float) -> None:
 def restore(path: Path | None, seconds: float, as_saved: bool, file: Any) -> None:
     """Store the entries of FILE, which ``eventbus tables save`` has written, in tables that are empty.
 
-    Subscriptions are paused, so that nobody is sent anything before it is known where they go on. What is there
-    and is the same is left alone, so the command can be repeated; anything else keeps it from being done.
+    Subscriptions are paused, so that nobody is sent anything before it is known where they go on, and forget their
+    last redrive, whose dead letters another Kafka has at other places. What is there and is the same is left alone,
+    so the command can be repeated; anything else keeps it from being done.
     """
     config = load_or_exit(path, os.environ)
     try:
@@ -84,20 +88,28 @@ def restore(path: Path | None, seconds: float, as_saved: bool, file: Any) -> Non
     except ValueError as error:
         _fail(str(error), _NOT_DONE)
 
-    async def run(found: Tables) -> int:
-        return await _stored(found, entries)
+    stored: list[SavedEntry] = []
+
+    async def run(found: Tables) -> None:
+        await _store(found, entries, stored)
 
     try:
-        count = _carried_out(config, seconds, run)
+        _carried_out(config, seconds, run)
     except OutcomeUnknown:
         _write_down(config, "unknown")
         _fail("Whether everything was stored is not known: say it again", _NO_ANSWER)
+    except GatewayError as error:
+        if stored:
+            _write_down(config, "partial")
+        said = f"{error.detail.removesuffix('.')}; {len(stored)} entries were stored before: say it again"
+        _fail(said if stored else error.detail, _status(error))
     _write_down(config, "done")
+    count = len(stored)
     click.echo(f"{count} entries were stored, {len(entries) - count} were there.", err=True)
 
 
-async def _stored(found: Tables, entries: list[SavedEntry]) -> int:
-    """Store what is not there; how many were not.
+async def _store(found: Tables, entries: list[SavedEntry], stored: list[SavedEntry]) -> None:
+    """Store what is not there, and note each that was stored.
 
     Raises:
         _NotUsable: there is something else, or no such table.
@@ -112,11 +124,11 @@ async def _stored(found: Tables, entries: list[SavedEntry]) -> int:
     missing = [entry for entry in entries if found[entry.table].get(entry.key) is None]
     for entry in missing:
         await found[entry.table].put(entry.key, entry.value, if_version=ABSENT)
-    return len(missing)
+        stored.append(entry)
 
 
 def _paused(entry: SavedEntry) -> SavedEntry:
-    """The same entry; a subscription in it is paused.
+    """The same entry; a subscription in it is paused, and nothing of it is redriven.
 
     Raises:
         ValueError: it is no subscription of a form that is known.
@@ -125,7 +137,7 @@ def _paused(entry: SavedEntry) -> SavedEntry:
         return entry
     try:
         document = orjson.loads(entry.value)
-        document["subscription"]["control"]["paused"] = True
+        document["subscription"]["control"] |= {"paused": True, "redrive": None}
     except (orjson.JSONDecodeError, KeyError, TypeError):
         raise ValueError("a subscription is of a form that this version does not know") from None
     return entry._replace(value=orjson.dumps(document))
@@ -135,7 +147,7 @@ def _carried_out(config: Config, seconds: float, work: Callable[[Tables], Corout
     """Do something with all tables; what keeps it from being done ends the process.
 
     Raises:
-        OutcomeUnknown: something may be stored.
+        GatewayError: it could not be done, or only in part.
     """
     logs.configure("ERROR")
 
@@ -147,10 +159,10 @@ def _carried_out(config: Config, seconds: float, work: Callable[[Tables], Corout
         return asyncio.run(run())
     except _NotUsable as error:
         _fail(str(error), _NOT_DONE)
-    except OutcomeUnknown:
-        raise
-    except GatewayError as error:
-        _fail(error.detail, _NO_ANSWER if isinstance(error, Unavailable) else _NOT_DONE)
+
+
+def _status(error: GatewayError) -> int:
+    return _NO_ANSWER if isinstance(error, Unavailable) else _NOT_DONE
 
 
 @contextlib.asynccontextmanager

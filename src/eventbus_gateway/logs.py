@@ -1,5 +1,6 @@
 """What the process itself has to say, as JSON lines on standard error."""
 
+import asyncio
 import logging
 import sys
 import traceback
@@ -8,6 +9,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 import orjson
+
+_logger = logging.getLogger(__name__)
 
 _LOWER_64_BITS = 16  # digits
 
@@ -77,6 +80,15 @@ def _message(record: logging.LogRecord) -> str:
 def _encodable(text: str) -> str:
     """The text with ``?`` for what is no Unicode: JSON has no way to say it, and a line must never get lost."""
     return text.encode(errors="replace").decode()
+
+
+def unhandled(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Log what nobody has handled, as an event loop's exception handler; asyncio's own quotes texts and arguments."""
+    error = context.get("exception")
+    if error is None:
+        _logger.error("%s", context.get("message"))
+    else:
+        _logger.error("nobody has handled an exception", exc_info=(type(error), error, error.__traceback__))
 
 
 def configure(level: str = "INFO") -> None:

@@ -279,6 +279,15 @@ def test_the_collector_of_traces_is_reached_where_there_is_one(chart: Chart) -> 
     assert ports("true") - ports("false") == {4318}
 
 
+def test_where_no_port_is_let_out_there_is_no_rule_that_would_let_all_out(chart: Chart) -> None:
+    told = "networkPolicy: {egress: {ports: []}}\nconfig: {registry: {kind: folder, url: null, folder: /schemas}}"
+    egress = one(chart.render(PLAIN, told), "NetworkPolicy")["spec"]["egress"]
+    assert all(rule["ports"] for rule in egress)
+    assert not [
+        to for rule in egress for to in rule.get("to", ()) if to.get("ipBlock", {}).get("cidr") == "0.0.0.0/0"
+    ]
+
+
 def test_only_replicas_and_who_is_named_reach_the_internal_port(chart: Chart) -> None:
     internal = one(chart.render(PLAIN), "NetworkPolicy")["spec"]["ingress"][1]
     assert internal["ports"] == [{"port": "internal"}]

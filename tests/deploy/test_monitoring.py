@@ -104,6 +104,8 @@ def test_keda_sees_nothing_waiting_only_where_the_gateway_says_so(
         ([up, held % "a", held % "b", elsewhere], [14.0]),
         ([up, elsewhere], [0.0]),
         ([elsewhere], []),
+        # Shards are served, and Kafka does not tell how far behind they are.
+        ([up, 'eventbus_subscription_shards{namespace="events", service="eb-eventbus-gateway-peers"}'], []),
     ]
     tests = [
         {

@@ -10,6 +10,7 @@ TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 ENTRIES = st.lists(
     st.builds(SavedEntry, st.sampled_from(["subscriptions", "keys"]), TEXTS.filter(bool), TEXTS.map(str.encode)),
     max_size=5,
+    unique_by=lambda entry: (entry.table, entry.key),
 )
 
 
@@ -26,8 +27,14 @@ def test_a_file_with_a_line_missing_or_twice_is_refused(entries: list[SavedEntry
     place = data.draw(st.integers(0, len(lines) - 1))
     with pytest.raises(ValueError, match="it is not whole"):
         from_lines(lines[:place] + lines[place + 1 :])
-    with pytest.raises(ValueError, match=r"it is not whole|is none that"):
+    with pytest.raises(ValueError, match=r"it is not whole|is none that|was there before"):
         from_lines([*lines[: place + 1], *lines[place:]])
+
+
+def test_a_file_with_two_entries_for_a_key_is_refused() -> None:
+    entry = SavedEntry("keys", "labs", b"[]")
+    with pytest.raises(ValueError, match="line 2 is an entry that was there before"):
+        from_lines(to_lines([entry, entry._replace(value=b"{}")]))
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Collection, Mapping
 
+import pytest
 from tests.polling import until
 
 from eventbus_gateway.errors import GatewayError, KafkaUnavailable, UnknownTopic
@@ -87,6 +88,38 @@ def test_it_goes_on_looking_when_kafka_was_away() -> None:
         await ends.close()
 
     asyncio.run(scenario())
+
+
+def test_ends_are_known_where_scrapes_are_much_rarer_than_looks() -> None:
+    async def scenario() -> None:
+        kafka = Kafka()
+        ends = Ends(kafka.highs, 1.0, lambda: kafka.now)
+        ends.of(A)
+        for _ in range(4):
+            for _ in range(60):
+                kafka.now += 1
+                await ends.look()
+            assert ends.of(A) == 10
+
+    asyncio.run(scenario())
+
+
+def test_a_look_that_fails_in_a_way_that_nobody_expected_is_not_the_last_one(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def scenario() -> None:
+        kafka = Kafka()
+        del kafka.ends[A]
+        ends = Ends(kafka.highs, 0.001, lambda: kafka.now)
+        ends.of(A)
+        ends.start()
+        await until(lambda: len(kafka.asked) > 1)
+        kafka.ends[A] = 10
+        await until(lambda: ends.of(A) == 10)
+        await ends.close()
+
+    asyncio.run(scenario())
+    assert "could not be looked up" in caplog.text
 
 
 def progress(partition: int, watermark: int, topic: str = "visits") -> Progress:

@@ -12,6 +12,8 @@ from tests.conftest import TopicFactory
 from tests.end_to_end.process import GatewayProcess, run, toml
 from tests.leaks import marked
 
+from eventbus_gateway.kafka.saved_entries import SavedEntry, to_lines
+
 pytestmark = pytest.mark.broker
 
 PEER_SECRET = marked("the-replicas-whose-tables-are-saved", "the peer secret")
@@ -57,6 +59,18 @@ def _received(gateway: GatewayProcess) -> list[Any]:
     return [event["data"] for event in answer.json()["events"]]
 
 
+def _reject_and_redrive(gateway: GatewayProcess) -> None:
+    board = "/v1/subscriptions/board"
+    answer = gateway.client.post(f"{board}/receive", json={"waitSeconds": 20}).json()
+    (event,) = answer["events"]
+    assert event["data"] == "before"
+    rejected = gateway.client.post(f"{board}/reject", json={"ackTokens": [event["ackToken"]]})
+    assert rejected.status_code == 200, rejected.text
+    gateway.until(lambda: gateway.client.get(f"{board}/dead-letters").json().get("deadLetters"), "the dead letter")
+    assert gateway.client.post(f"{board}/redrive").status_code == 202
+    assert gateway.client.get(board).json()["lastRedrive"] is not None
+
+
 def test_saved_subscriptions_and_keys_are_stored_elsewhere_and_paused_until_somebody_resumes_them(
     broker: Broker, topic: TopicFactory, tmp_path: Path
 ) -> None:
@@ -70,7 +84,7 @@ def test_saved_subscriptions_and_keys_are_stored_elsewhere_and_paused_until_some
         assert gateway.client.put("/v1/subscriptions/board", json=wanted).status_code == 201
         shown = gateway.client.get("/v1/subscriptions/board").json()
         assert gateway.publish(name, '"before"').status_code == 201
-        assert _received(gateway) == ["before"]
+        _reject_and_redrive(gateway)
 
     status, saved, err = run("tables", "save", "--config", first)
     assert (status, err) == (0, "2 entries were saved.\n")
@@ -88,6 +102,8 @@ def test_saved_subscriptions_and_keys_are_stored_elsewhere_and_paused_until_some
     with _gateway(broker, latter, key) as gateway:
         found = gateway.client.get("/v1/subscriptions/board").json()
         assert found["paused"]
+        # Its bound is a place in the dead letters of another Kafka.
+        assert found["lastRedrive"] is None
         same = ("name", "id", "topics", "start", "delivery", "deadLetterTopic", "createdAt")
         assert {member: found[member] for member in same} == {member: shown[member] for member in same}
         sought = gateway.client.post("/v1/subscriptions/board/seek", json={"to": "latest"})
@@ -115,3 +131,23 @@ def test_a_file_that_is_not_whole_stores_nothing(broker: Broker, tmp_path: Path)
     assert "a form that this version does not know" in err
     status, out, _ = run("tables", "save", "--config", config)
     assert (status, out) == (0, '{"format": 1, "entries": 0}\n')
+
+
+def test_what_was_stored_before_a_failure_is_told_and_audited(broker: Broker, tmp_path: Path) -> None:
+    config, audit = _file(tmp_path, broker.bootstrap, "save-part"), tmp_path / "audit.ndjson"
+    written = Path(config).read_text().replace('"enabled" = false', f'"enabled" = true\n"file" = "{audit}"')
+    assert str(audit) in written
+    Path(config).write_text(written)
+    entries = [
+        SavedEntry("subscriptions", "labs/board", b'{"subscription":{"control":{}}}'),
+        SavedEntry(
+            "subscriptions", "labs/large", b'{"subscription":{"control":{}},"more":"%s"}' % (b"x" * 2_000_000)
+        ),
+    ]
+    file = tmp_path / "saved.ndjson"
+    file.write_text("\n".join(to_lines(entries)))
+    status, out, err = run("tables", "restore", "--config", config, str(file))
+    assert (status, out) == (1, "")
+    assert "1 entries were stored before" in err
+    (line,) = audit.read_text().splitlines()
+    assert json.loads(line)["outcome"] == "partial"

@@ -149,13 +149,14 @@ def test_lag_brokers_and_exports_are_measured(gateway: GatewayProcess, topic: To
     name = topic(1)
     subscribe(gateway, "lagging", name)
     for _ in range(3):
-        assert gateway.publish(name, "{}").status_code == 201
+        assert gateway.publish(name, "{}", traceparent=PARENT).status_code == 201
     gateway.until(lambda: gateway.metric("eventbus_subscription_lag_events", subscription="lagging") == 3, "the lag")
+    gateway.until(lambda: any(sample == "eventbus_kafka_broker_up" for sample, _ in gateway.metrics()), "a broker")
     brokers = {labels for sample, labels in gateway.metrics() if sample == "eventbus_kafka_broker_up"}
     ((_, number),) = next(iter(brokers))
     assert gateway.metric("eventbus_kafka_broker_up", broker=number) == 1
     gateway.until(lambda: gateway.publish(name, "{}").status_code == 201 and _rtt(gateway, number) > 0, "a time")
-    assert gateway.metric("eventbus_trace_spans_total", outcome="exported") > 0
+    gateway.until(lambda: gateway.metric("eventbus_trace_spans_total", outcome="exported") > 0, "an export")
     assert gateway.metric("eventbus_event_loop_delay_seconds_count") > 0
 
 

@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+import orjson
 import pytest
 from tests.api.publishing import WAYS, attribute, lines, publish
 from tests.leaks import MARK
@@ -12,7 +13,7 @@ from tests.serving import Served, Way, served
 from tests.tracing.collector import Collector, settings
 
 from eventbus_gateway.api.settings import TopicSettings
-from eventbus_gateway.api.traced import TracedSink
+from eventbus_gateway.api.traced import TracedSink, causes
 from eventbus_gateway.errors import KafkaUnavailable
 from eventbus_gateway.kafka.memory import MemoryKafka
 from eventbus_gateway.kafka.records import NotStored, Record
@@ -230,3 +231,12 @@ def test_spans_that_get_lost_are_counted(collector: Collector) -> None:
     text = gateway.metrics.exposition().decode()
     assert 'eventbus_trace_spans_total{outcome="failed"} 2.0' in text
     assert "eventbus_trace_queued_spans 0.0" in text
+
+
+def test_an_answer_whose_events_are_nested_too_deeply_to_be_looked_into_has_no_links() -> None:
+    deep = "[" * 1_024 + "]" * 1_024
+    event = f'{{"traceparent":"{SAMPLED}","data":%s}}'
+    (found,) = causes(b'{"events":[%s]}' % (event % "1").encode(), 10)
+    assert found.trace_id == TRACE
+    assert orjson.loads(deep)
+    assert causes(b'{"events":[%s]}' % (event % deep).encode(), 10) == ()

@@ -84,6 +84,8 @@ def test_what_was_sampled_here_goes_on_and_what_a_caller_sampled_counts_as_its_w
     assert Counter(one.follows([SAMPLED]) for _ in range(100))[True] == 3
     assert not one.follows([UNSAMPLED])
     assert not one.follows([])
+    ignoring = sampler(sample_ratio=0.25, max_caller_traces_per_second=1_000, callers="ignored")
+    assert Counter(ignoring.follows([SAMPLED]) for _ in range(4_000))[True] == pytest.approx(1_000, abs=150)
 
 
 def test_whatever_the_reason_there_is_a_bound_on_all_traces() -> None:

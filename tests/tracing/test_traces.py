@@ -83,3 +83,21 @@ def test_an_endpoint_that_is_no_web_address_is_a_fault(tmp_path: Path) -> None:
         load(file, {})
     assert "tracing.endpoint" in str(caught.value)
     assert "tracing.ca_file" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("max_batch_spans = 100\nmax_queued_spans = 99", "tracing.max_batch_spans"),
+        ('headers = [{name = "Host", value = "a"}]', "tracing.headers[0].name"),
+        ('headers = [{name = "x-key", value = "a"}, {name = "X-Key", value = "b"}]', "tracing.headers[1].name"),
+        ('headers = [{name = "x-key", value = "s3cret-\u00e9"}]', "tracing.headers[0].value"),
+    ],
+)
+def test_what_no_export_could_use_is_a_fault(text: str, place: str, tmp_path: Path) -> None:
+    file = tmp_path / "gateway.toml"
+    file.write_text(f"{_MINIMAL}\n[tracing]\n{text}\n")
+    with pytest.raises(InvalidConfig) as caught:
+        load(file, {})
+    assert place in str(caught.value)
+    assert MARK.decode() not in str(caught.value)

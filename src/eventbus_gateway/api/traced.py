@@ -76,7 +76,7 @@ class TracedGateway(Gateway):
             answer = await self._sampled.handle(request)
             error = str(answer.status) if answer.status >= 500 else None
             if span.attributes.get("http.route") == _RECEIVE and answer.status == 200:
-                span.links = _causes(answer.body, self._tracer.max_links)
+                span.links = causes(answer.body, self._tracer.max_links)
             return answer
         finally:
             working_on.reset(token)
@@ -114,11 +114,15 @@ class _SampledGateway(Gateway):
         return b"%s,%s\n" % (line[:-2], fields[1:])  # both are objects with something in them
 
 
-def _causes(body: bytes, most: int) -> Sequence[Context]:
+def causes(body: bytes, most: int) -> Sequence[Context]:
     """The traces that the events of an answer come from; at most so many, and of large answers none."""
     if len(body) > _MAX_LINKED_BYTES:
         return ()
-    found = [_cause(event) for event in orjson.loads(body)["events"]]
+    try:
+        events = orjson.loads(body)["events"]
+    except orjson.JSONDecodeError:
+        return ()  # an event may be nested as deeply as the parser goes, and stands deeper in an answer
+    found = [_cause(event) for event in events]
     return [one for one in found if one is not None][:most]
 
 

@@ -3,7 +3,7 @@
 import os
 import pathlib
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from urllib.parse import urlsplit
 
 from eventbus_gateway.auth.principal import ANONYMOUS
@@ -14,12 +14,14 @@ from eventbus_gateway.config.broken import plain as _plain
 from eventbus_gateway.config.files import fault_of_file, is_writable
 from eventbus_gateway.config.model import Config
 from eventbus_gateway.config.oidc_rules import configured_principals, oidc_faults
+from eventbus_gateway.tracing.settings import TracingHeaderSettings
 from eventbus_gateway.webhooks.sealing import InvalidKeys, parse_keys
 
 _SECRET_LENGTH = 32
 _ADDRESS = "must be http:// or https:// with a host, without user, query or fragment"
 _OF_CONFLUENT = ("username", "password", "bearer_token", "client_certificate_file")
 _OF_GLUE = ("aws_region", "aws_endpoint_url", "aws_profile", "aws_role_arn")
+_OF_EXPORTS = frozenset({"host", "connection", "transfer-encoding", "content-length", "content-type", "user-agent"})
 _EVERYWHERE = frozenset({"0.0.0.0", "::"})  # noqa: S104
 
 
@@ -235,8 +237,26 @@ def _webhook_keys(config: Config) -> Iterator[Broken]:
 
 
 def _tracing(config: Config) -> Iterator[Broken]:
-    if not _is_web_address(config.tracing.endpoint):
+    tracing, queue = config.tracing, "tracing.max_queued_spans"
+    if not _is_web_address(tracing.endpoint):
         yield _broken(_ADDRESS, "tracing.endpoint")
+    if tracing.max_batch_spans > tracing.max_queued_spans:
+        yield _broken(f"must be at most {queue}", "tracing.max_batch_spans", queue)
+    yield from _tracing_headers(tracing.headers)
+
+
+def _tracing_headers(headers: Sequence[TracingHeaderSettings]) -> Iterator[Broken]:
+    key = "tracing.headers"
+    first: dict[str, int] = {}
+    for at, header in enumerate(headers):
+        name, value = header.name.lower(), header.value.get_secret_value()
+        other = first.setdefault(name, at)
+        if name in _OF_EXPORTS:
+            yield Broken(f"{key}[{at}].name", "is a header that the gateway sets itself", (key,))
+        if other != at:
+            yield Broken(f"{key}[{at}].name", f"is the same as of {key}[{other}]", (key,))
+        if not (value.isascii() and value.isprintable()):
+            yield Broken(f"{key}[{at}].value", "must be printable ASCII characters", (key,))
 
 
 def _ports(config: Config) -> Iterator[Broken]:

@@ -47,7 +47,7 @@ def from_lines(lines: Iterable[str]) -> list[SavedEntry]:
     Raises:
         ValueError: a line is not what it must be, or lines are missing; the text tells which, and nothing of them.
     """
-    found: list[SavedEntry] = []
+    found: dict[tuple[str, str], SavedEntry] = {}
     end: int | None = None
     for number, line in enumerate(lines, 1):
         said = _parsed(line)
@@ -57,12 +57,14 @@ def from_lines(lines: Iterable[str]) -> list[SavedEntry]:
         if isinstance(count, int):
             end = count
         elif isinstance(table, str) and isinstance(key, str) and key and isinstance(value, str):
-            found.append(SavedEntry(table, key, value.encode()))
+            if (table, key) in found:
+                raise ValueError(f"line {number} is an entry that was there before")
+            found[table, key] = SavedEntry(table, key, value.encode())
         else:
             raise ValueError(f"line {number} is no entry")
     if end != len(found):
         raise ValueError("it is not whole: the line at its end is missing, or others are")
-    return found
+    return list(found.values())
 
 
 def _parsed(line: str) -> dict[str, object]:

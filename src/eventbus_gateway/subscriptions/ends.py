@@ -1,6 +1,7 @@
 """How far subscriptions are behind the ends of their topics, for whoever measures."""
 
 import asyncio
+import logging
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 
@@ -16,6 +17,10 @@ _TRUSTED = 3.0
 """Intervals after which an end that could not be looked up again is not told any more."""
 _FORGOTTEN = 10.0
 """Intervals after which a partition that nobody asks about is not looked up any more."""
+_SELDOM_SECONDS = 300.0
+"""Nobody is forgotten sooner: scrapes can be much rarer than looks."""
+
+_logger = logging.getLogger(__name__)
 
 
 class Ends:
@@ -57,7 +62,7 @@ class Ends:
 
     async def look(self) -> None:
         """Look up once what was asked about."""
-        long_ago = self._clock() - _FORGOTTEN * self._seconds
+        long_ago = self._clock() - max(_FORGOTTEN * self._seconds, _SELDOM_SECONDS)
         for place in [place for place, asked in self._asked.items() if asked < long_ago]:
             del self._asked[place]
             self._found.pop(place, None)
@@ -74,6 +79,9 @@ class Ends:
                 await self.look()
             except GatewayError:
                 continue  # Kafka is away, which other metrics tell; what is known becomes too old by itself
+            except Exception:
+                # The rim of the task: a look that failed must not be the last one.
+                _logger.exception("the ends of partitions could not be looked up")
 
 
 def behind(progress: Iterable[Progress], topics: Collection[str], end_of: EndOf) -> int | None:

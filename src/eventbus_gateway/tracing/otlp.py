@@ -61,7 +61,7 @@ class Otlp:
         )
 
     def request(self, spans: Sequence[trace_pb2.Span]) -> bytes:
-        """The body of an export."""
+        """The body of an export; several of them, one behind the other, are the body of all their spans."""
         scoped = trace_pb2.ScopeSpans(scope=self._scope, spans=spans)
         of_process = trace_pb2.ResourceSpans(resource=self._resource, scope_spans=[scoped])
         body: bytes = ExportTraceServiceRequest(resource_spans=[of_process]).SerializeToString()
@@ -88,9 +88,9 @@ def _text(name: str, value: str) -> KeyValue:
 
 
 def _link(to: Context) -> trace_pb2.Span.Link:
+    # Without the state, which callers choose and which would be most of a span with many links.
     return trace_pb2.Span.Link(
         trace_id=bytes.fromhex(to.trace_id),
         span_id=bytes.fromhex(to.span_id),
-        trace_state=to.state,
         flags=_LINKED | to.sampled,
     )

@@ -110,4 +110,6 @@ class Sampler:
             return False
         if any(int(cause.trace_id[-_LOWER_64_BITS:], 16) < self._bound for cause in sampled):
             return self._all.take()
+        if self._ignores_callers:
+            return self._random(_BITS) < self._bound and self._all.take()
         return self._of_callers.take() and self._all.take()

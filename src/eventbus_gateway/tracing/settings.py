@@ -43,11 +43,11 @@ class TracingSettings(Section):
     """Traces per second at the most, whatever is the reason."""
     max_links: int = Field(32, ge=0, le=128)
     """Links of one span to the events that it is about; further ones are left out."""
-    max_queued_spans: int = Field(4_096, ge=64, le=1_000_000)
+    max_queued_spans: int = Field(4_096, ge=64, le=65_536)
     """Spans that wait to be sent; beyond it spans are dropped and counted."""
-    max_batch_spans: int = Field(256, ge=1, le=4_096)
-    """Spans in one export."""
+    max_batch_spans: int = Field(256, ge=1, le=1_024)
+    """Spans in one export; not more than may wait."""
     export_seconds: float = Field(5.0, ge=0.1, le=300)
     """How often spans are sent; earlier where there are enough for an export."""
     timeout_seconds: float = Field(5.0, ge=0.1, le=60)
-    """How long an export may take, and the last one at the end of the process."""
+    """How long an export may take; the last one, at the end of the process, 3 s at the most."""

@@ -16,13 +16,13 @@ $(READY): requirements/dev.lock pyproject.toml
 dev: $(READY)
 	@$(BIN)/eventbus dev
 
-# Half of the tests' time is waiting for brokers and processes, so four share two cores.
+# Half of the tests' time is waiting for brokers and processes, so three share two cores.
 # One that crashes ends the run: the other would wait for its tests in vain.
 # Programs for the chart's tests are made before, where they can be: building helm may take minutes, once.
 test: $(READY)
 	@rm -f .pytest_cache/v/eventbus/complete
 	@$(BIN)/python -m tests.deploy.tools
-	$(BIN)/pytest -n 4 --dist loadgroup --no-loadscope-reorder --max-worker-restart 0
+	$(BIN)/pytest -n 3 --dist loadgroup --no-loadscope-reorder --max-worker-restart 0
 
 # What failed in the last run, alone; all of it where that run broke off.
 test-again: $(READY)

@@ -200,7 +200,7 @@ def _settings(ratio: float) -> TracingSettings:
         sample_ratio=ratio,
         max_traces_per_second=100_000,
         max_queued_spans=64,
-        max_batch_spans=4_096,
+        max_batch_spans=1_024,
         export_seconds=300,
         timeout_seconds=0.1,
     )

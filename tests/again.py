@@ -1,6 +1,6 @@
 """A second try for tests that failed: ``python -m tests.again``.
 
-Some promises are about time, and hold only on a machine that has time for them: four test processes and their
+Some promises are about time, and hold only on a machine that has time for them: three test processes and their
 brokers share its cores. So what failed beside others is tried once more, alone; what fails then as well has failed.
 Many failures are no lack of time and have no second try. A run that broke off is done again as a whole.
 """
@@ -27,7 +27,7 @@ def main() -> int:
     failed = _kept("cache/lastfailed")
     if not _kept(COMPLETE):
         print("The run broke off; all of it again.")
-        return pytest.main(["-n", "4", *_SPREAD])
+        return pytest.main(["-n", "3", *_SPREAD])
     if not isinstance(failed, dict) or not 0 < len(failed) <= MANY:
         print("No second try: nothing failed, or too much.")
         return 1

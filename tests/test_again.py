@@ -37,7 +37,12 @@ def suite(tmp_path: Path) -> Path:
 
 def run(suite: Path, module: str, *args: str) -> subprocess.CompletedProcess[str]:
     """A run as the Makefile has it, with less processes."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTEST_ADDOPTS": "-p tests.breaks"}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        "PYTEST_ADDOPTS": "-p xdist -p tests.breaks",
+        "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+    }
     for name in ("PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT", "PYTEST_XDIST_TESTRUNUID"):
         environment.pop(name, None)
     command = [sys.executable, "-m", module, *args]

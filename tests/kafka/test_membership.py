@@ -135,16 +135,18 @@ class Process:
 
     def __init__(self, child: asyncio.subprocess.Process) -> None:
         self.child = child
+        # What it finds by itself and what Kafka's client tells it come in any order.
+        self._unheard: list[dict[str, Any]] = []
 
     async def said(self, what: str) -> dict[str, Any]:
-        """The next line of a kind."""
+        """The first line of a kind that was not asked for yet."""
         assert self.child.stdout is not None
-        while True:
+        while (told := next((line for line in self._unheard if line["what"] == what), None)) is None:
             line = await asyncio.wait_for(self.child.stdout.readline(), PATIENCE)
             assert line, f"ended before it said {what}"
-            told: dict[str, Any] = json.loads(line)
-            if told["what"] == what:
-                return told
+            self._unheard.append(json.loads(line))
+        self._unheard.remove(told)
+        return told
 
     def signal(self, number: signal.Signals) -> None:
         os.kill(self.child.pid, number)

@@ -23,6 +23,7 @@ from eventbus_gateway.api.server import address_of, listen
 from eventbus_gateway.app import Addresses, App
 from eventbus_gateway.cli_config import CONFIG, load_or_exit
 from eventbus_gateway.cli_keys import keys
+from eventbus_gateway.cli_operations import NO_ANSWER, NOT_DONE, TIMEOUT, fail
 from eventbus_gateway.cli_tables import tables
 from eventbus_gateway.config import Config, describe
 from eventbus_gateway.errors import GatewayError
@@ -36,7 +37,6 @@ from eventbus_gateway.webhooks.signing import InvalidSecret, Secret, Verifier
 from eventbus_gateway.workers import Leash, Workers, environ, reserved
 
 _DEV_PARTITIONS = 4
-_NOT_USABLE, _NO_ANSWER = 1, 3
 
 _logger = logging.getLogger(__name__)
 
@@ -80,9 +80,7 @@ def check_config(path: Path | None) -> None:
 @main.command()
 @CONFIG
 @click.option("--print", "only_print", is_flag=True, help="Print commands for an administrator; Kafka is not asked.")
-@click.option(
-    "--timeout", "seconds", type=click.FloatRange(1, 300), default=20.0, show_default=True, help="Seconds for Kafka."
-)
+@TIMEOUT
 def init(path: Path | None, only_print: bool, seconds: float) -> None:
     """Create the topics that the gateway itself needs, or say what keeps them from being used.
 
@@ -101,8 +99,7 @@ def init(path: Path | None, only_print: bool, seconds: float) -> None:
     try:
         created, findings = asyncio.run(_created(config, wanted, seconds))
     except GatewayError as error:
-        click.echo(f"Error: {error.detail}.", err=True)
-        sys.exit(_NO_ANSWER)
+        fail(error.detail, NO_ANSWER)
     for name in created:
         click.echo(f"The topic {name} was created.")
     if not findings:
@@ -114,7 +111,7 @@ def init(path: Path | None, only_print: bool, seconds: float) -> None:
     if missing:
         click.echo("An administrator creates what is missing with:", err=True)
         click.echo("\n".join(create_commands(missing, config.kafka.bootstrap_servers)))
-    sys.exit(_NOT_USABLE)
+    sys.exit(NOT_DONE)
 
 
 @main.command()

@@ -1,41 +1,43 @@
 """``eventbus keys``: the API keys in Kafka."""
 
-import asyncio
-import contextlib
-import getpass
 import json
 import os
 import re
-import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import click
 
-from eventbus_gateway import logs
-from eventbus_gateway.api.audit import Audited, append, require_writable
+from eventbus_gateway.api.audit import require_writable
 from eventbus_gateway.api.settings import AuditSettings
 from eventbus_gateway.auth.key_entries import Refused
 from eventbus_gateway.auth.oidc.settings import is_reserved
 from eventbus_gateway.auth.principal import ANONYMOUS
 from eventbus_gateway.cli_config import CONFIG, load_or_exit
+from eventbus_gateway.cli_operations import (
+    NO_ANSWER,
+    NOT_DONE,
+    TIMEOUT,
+    Tables,
+    TableSource,
+    carried_out,
+    exit_status,
+    fail,
+    write_down,
+)
 from eventbus_gateway.config import Config
-from eventbus_gateway.errors import GatewayError, KafkaUnavailable, OutcomeUnknown, Unavailable
+from eventbus_gateway.errors import GatewayError, OutcomeUnknown
 from eventbus_gateway.identity.issuing import Held, Issued, KeyIssuer
 from eventbus_gateway.identity.key_topic import key_table, key_topic
-from eventbus_gateway.kafka.administration import Administration
-from eventbus_gateway.kafka.internal_topics import InternalTopics
-from eventbus_gateway.kafka.producer import KafkaProducer
 
 T = TypeVar("T")
 
-_NOT_DONE, _NO_ANSWER = 1, 3
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 _MAX_DAYS = 36_500
-_DRAIN_SECONDS = 5.0
+_KEYS = "keys"
 _HEADINGS = ("ID", "PRINCIPAL", "ROLES", "CREATED", "EXPIRES", "STATE")
 
 
@@ -49,10 +51,6 @@ class _Change(NamedTuple):
 
     operation: str
     subject: str
-
-
-class _NotUsable(Exception):
-    """An administrator has to do something before keys can be kept."""
 
 
 def _name(_: click.Context, parameter: click.Parameter, given: Any) -> Any:
@@ -75,9 +73,6 @@ def _duration(_: click.Context, parameter: click.Parameter, given: str | None) -
     return float(seconds)
 
 
-TIMEOUT = click.option(
-    "--timeout", "seconds", type=click.FloatRange(1, 300), default=20.0, show_default=True, help="Seconds for Kafka."
-)
 _PRINCIPAL = click.option("--principal", required=True, callback=_name, help="Whom the key stands for.")
 _LIFETIME = click.option(
     "--expires-in",
@@ -194,33 +189,37 @@ def _carried_out(
 ) -> T:
     """Do something with the table of keys and write a change down; what keeps it from being done ends the process."""
     config = load_or_exit(path, os.environ)
-    logs.configure("ERROR")
     if not config.auth.uses_key_table:
-        _fail("auth.key_table is false, or auth.methods has no api_keys: no gateway would accept the keys", _NOT_DONE)
+        fail("auth.key_table is false, or auth.methods has no api_keys: no gateway would accept the keys", NOT_DONE)
 
     if change is not None:
         try:
             require_writable(config.audit)
         except ValueError as error:
-            _fail(str(error), _NOT_DONE)
+            fail(str(error), NOT_DONE)
 
-    async def run() -> T | Refused:
-        async with _issuer(config, seconds) as issuer:
-            return await work(issuer)
+    def issue(tables: Tables) -> Awaitable[T | Refused]:
+        return work(KeyIssuer(tables[_KEYS], reserved=lambda principal: is_reserved(principal, config.auth.oidc)))
 
     try:
-        done = asyncio.run(run())
-    except _NotUsable as error:
-        _fail(str(error), _NOT_DONE)
+        done = carried_out(config.kafka, seconds, {_KEYS: _source(config)}, issue)
     except OutcomeUnknown:
         _write_down(config.audit, change, "unknown", None)
-        _fail("Whether it was stored is not known: look with eventbus keys list", _NO_ANSWER)
+        fail("Whether it was stored is not known: look with eventbus keys list", NO_ANSWER)
     except GatewayError as error:
-        _fail(error.detail, _NO_ANSWER if isinstance(error, Unavailable) else _NOT_DONE)
+        fail(error.detail, exit_status(error))
     if isinstance(done, Refused):
-        _fail(done.sentence, _NOT_DONE)
+        fail(done.sentence, NOT_DONE)
     _write_down(config.audit, change, "done", done)
     return done
+
+
+def _source(config: Config) -> TableSource:
+    return TableSource(
+        "The API keys",
+        key_topic(config.subscriptions),
+        lambda sink: key_table(config.auth, config.subscriptions, config.kafka, sink),
+    )
 
 
 def _write_down(settings: AuditSettings, change: _Change | None, outcome: str, done: object) -> None:
@@ -231,40 +230,4 @@ def _write_down(settings: AuditSettings, change: _Change | None, outcome: str, d
         resource = f"{change.subject}/{done.stored.id}"
     elif isinstance(done, Held):
         resource = f"{done.principal}/{done.key.id}"
-    try:
-        append(settings, Audited(change.operation, f"keys/{resource}", outcome, operator()))
-    except ValueError as error:
-        # It is done, and a new key is still to be shown.
-        click.echo(f"The audit has no line of this: {error}.", err=True)
-
-
-def operator() -> str:
-    """Who runs the command; no principal can have a name with a colon in it."""
-    try:
-        return f"os:{getpass.getuser()}"
-    except (KeyError, OSError):
-        return f"os:{os.getuid()}"
-
-
-def _fail(sentence: str, status: int) -> NoReturn:
-    click.echo(f"Error: {sentence.removesuffix('.')}.", err=True)
-    sys.exit(status)
-
-
-@contextlib.asynccontextmanager
-async def _issuer(config: Config, seconds: float) -> AsyncIterator[KeyIssuer]:
-    administration, producer = Administration(config.kafka), KafkaProducer(config.kafka)
-    table = key_table(config.auth, config.subscriptions, config.kafka, producer)
-    async with contextlib.AsyncExitStack() as closing:
-        await administration.start()
-        closing.push_async_callback(administration.close)
-        findings = await InternalTopics(administration, seconds).examine([key_topic(config.subscriptions)])
-        if findings:
-            remedy = " Create it with eventbus init." if findings[0].missing else ""
-            raise _NotUsable(findings[0].sentence + remedy)
-        await producer.start()
-        closing.push_async_callback(producer.drain, _DRAIN_SECONDS)
-        closing.push_async_callback(table.close)
-        if not await table.start(seconds):
-            raise KafkaUnavailable(table.trouble or "The API keys could not be read in time")
-        yield KeyIssuer(table, reserved=lambda principal: is_reserved(principal, config.auth.oidc))
+    write_down(settings, change.operation, f"keys/{resource}", outcome)

@@ -12,6 +12,7 @@ import httpx2
 from eventbus_gateway.bounded_http import TooLarge, body_within, time_limits
 from eventbus_gateway.errors import RegistryUnavailable
 from eventbus_gateway.schemas.settings import RegistrySettings
+from eventbus_gateway.tls import context_of, fault_of
 
 ACCEPT = "application/vnd.schemaregistry.v1+json, application/json"
 CONTENT_TYPE = "application/vnd.schemaregistry.v1+json"
@@ -146,10 +147,7 @@ def _headers(settings: RegistrySettings) -> dict[str, str]:
 
 
 def _tls(settings: RegistrySettings) -> ssl.SSLContext:
-    try:
-        context = ssl.create_default_context(cafile=settings.ca_file)
-    except OSError as error:
-        raise ValueError(f"registry.ca_file cannot be used: {_fault(error, 'no certificate in it')}") from None
+    context = context_of(settings.ca_file, "registry.ca_file")
     if settings.client_certificate_file is not None:
         _show_certificate(context, settings, settings.client_certificate_file)
     return context
@@ -164,16 +162,11 @@ def _show_certificate(context: ssl.SSLContext, settings: RegistrySettings, certi
     except OSError as error:
         kind = "unencrypted key" if secret is None else "key that client_key_password opens"
         if settings.client_key_file is None:
-            fault = _fault(error, f"no certificate with its {kind} in it")
+            fault = fault_of(error, f"no certificate with its {kind} in it")
             raise ValueError(f"registry.client_certificate_file cannot be used: {fault}") from None
-        fault = _fault(error, f"they are no certificate and its {kind}")
+        fault = fault_of(error, f"they are no certificate and its {kind}")
         keys = "registry.client_certificate_file and registry.client_key_file"
         raise ValueError(f"{keys} cannot be used together: {fault}") from None
-
-
-def _fault(error: OSError, content: str) -> str:
-    """Why a file cannot be used: it cannot be read, or OpenSSL does not like what is in it."""
-    return content if isinstance(error, ssl.SSLError) else error.strerror or content
 
 
 def _retry_after(header: str | None) -> float | None:

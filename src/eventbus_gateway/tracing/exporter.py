@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import logging
-import ssl
 from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
@@ -12,6 +11,7 @@ import httpx2
 
 from eventbus_gateway.bounded_http import TooLarge, body_within, time_limits
 from eventbus_gateway.telemetry import Counter
+from eventbus_gateway.tls import context_of
 from eventbus_gateway.tracing.otlp import Otlp
 from eventbus_gateway.tracing.settings import TracingSettings
 from eventbus_gateway.tracing.span import Span
@@ -73,7 +73,7 @@ class Exporter:
         self._failing = False
         self._running: asyncio.Task[None] | None = None
         self._transport = httpx2.AsyncHTTPTransport(
-            verify=_tls(settings.ca_file),
+            verify=context_of(settings.ca_file, "tracing.ca_file"),
             trust_env=False,
             limits=httpx2.Limits(max_connections=1, keepalive_expiry=_IDLE_CONNECTION_SECONDS),
         )
@@ -185,11 +185,3 @@ def _headers(settings: TracingSettings) -> dict[str, str]:
             raise ValueError(f"tracing.headers: the value of {header.name} cannot be sent")
         headers[header.name.lower()] = value
     return headers
-
-
-def _tls(ca_file: str | None) -> ssl.SSLContext:
-    try:
-        return ssl.create_default_context(cafile=ca_file)
-    except OSError as error:
-        reason = "no certificate in it" if isinstance(error, ssl.SSLError) else error.strerror
-        raise ValueError(f"tracing.ca_file cannot be used: {reason}") from None

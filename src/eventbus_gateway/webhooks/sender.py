@@ -1,11 +1,11 @@
 """Sends requests to receivers: one attempt each, within bounds, only to where the rules allow."""
 
-import ssl
 import time
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 from eventbus_gateway.errors import ShuttingDown
+from eventbus_gateway.tls import context_of
 from eventbus_gateway.webhooks.connections import Connections
 from eventbus_gateway.webhooks.guard import Refusal, Target, check_url, rules_of
 from eventbus_gateway.webhooks.names import Lookup, Names, NameTimes, SystemLookup
@@ -71,7 +71,8 @@ class Sender:
     ) -> None:
         self._settings = settings
         self._rules = rules_of(settings)
-        self._tls = _tls(settings.ca_file)
+        self._tls = context_of(settings.ca_file, "webhooks.ca_file")
+        self._tls.set_alpn_protocols(["http/1.1"])
         self._clock = clock
         self._lookup = lookup
         self._system: SystemLookup | None = None
@@ -215,14 +216,3 @@ def _text(method: str, route: _Route, request: Outbound) -> bytes:
     """Request line and headers (RFC 9112, 3 and 5); what they consist of was checked before."""
     headers = "".join([f"{name}: {value}\r\n" for name, value in request.headers.items()])
     return f"{method}{route.text}{headers}content-length: {len(request.body)}\r\n\r\n".encode("ascii")
-
-
-def _tls(ca_file: str | None) -> ssl.SSLContext:
-    try:
-        context = ssl.create_default_context(cafile=ca_file)
-    except ssl.SSLError:
-        raise ValueError("webhooks.ca_file cannot be used: no certificate in it") from None
-    except OSError as error:
-        raise ValueError(f"webhooks.ca_file cannot be used: {error.strerror}") from None
-    context.set_alpn_protocols(["http/1.1"])
-    return context

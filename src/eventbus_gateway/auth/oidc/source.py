@@ -10,6 +10,7 @@ import httpx2
 from eventbus_gateway.auth.oidc.compact import json_object
 from eventbus_gateway.auth.oidc.settings import OidcIssuerSettings
 from eventbus_gateway.bounded_http import TooLarge, body_within, time_limits
+from eventbus_gateway.tls import context_of
 
 _OK = 200
 _HEADERS = {"accept": "application/json", "accept-encoding": "gzip", "user-agent": "eventbus-gateway"}
@@ -57,7 +58,7 @@ class HttpKeySource:
             raise ValueError(f"auth.oidc {settings.prefix}: keys are fetched from https:// only, without user")
         self._extensions = time_limits(settings.timeout_seconds, settings.connect_timeout_seconds)
         self._transport = httpx2.AsyncHTTPTransport(
-            verify=tls or _tls(settings),
+            verify=tls or context_of(settings.ca_file, f"auth.oidc {settings.prefix}: ca_file"),
             trust_env=False,
             limits=httpx2.Limits(max_connections=1, max_keepalive_connections=0),
         )
@@ -118,14 +119,6 @@ class HttpKeySource:
             return await body_within(response, self._max_bytes)
         finally:
             await response.aclose()
-
-
-def _tls(settings: OidcIssuerSettings) -> ssl.SSLContext:
-    try:
-        return ssl.create_default_context(cafile=settings.ca_file)
-    except OSError as error:
-        fault = "no certificate in it" if isinstance(error, ssl.SSLError) else error.strerror
-        raise ValueError(f"auth.oidc {settings.prefix}: ca_file cannot be used: {fault}") from None
 
 
 def _reason(error: BaseException) -> str:

@@ -1,22 +1,22 @@
 """The Kafka broker's jars, a formatted storage template and a class archive, made once per checkout."""
 
 import contextlib
-import fcntl
 import os
 import re
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
+
+from tests.made_once import made_once
 
 _HERE = Path(__file__).resolve().parent
 _KAFKA = re.search(r"<artifactId>kafka_2.13</artifactId>\s*<version>([^<]+)<", (_HERE / "pom.xml").read_text())
 VERSION = _KAFKA[1] if _KAFKA else "unknown"
 """Version of the broker, which only pom.xml states."""
 
-_HOME = _HERE.parents[1] / "build" / "kafka"
-_FOLDER = _HOME / VERSION
+_FOLDER = _HERE.parents[1] / "build" / "kafka" / VERSION
 _CLUSTER_ID = "ZXZlbnRidXMtdGVzdC1hYQ"
 
 
@@ -32,14 +32,7 @@ def libraries() -> Path:
     Raises:
         subprocess.CalledProcessError: Maven cannot fetch them.
     """
-    with _locked():
-        libs = _FOLDER / "libs"
-        if not libs.is_dir():
-            with tempfile.TemporaryDirectory(dir=_HOME) as folder:
-                _fetch(Path(folder) / "libs")
-                _FOLDER.mkdir(exist_ok=True)
-                (Path(folder) / "libs").rename(libs)
-        return libs
+    return made_once(_FOLDER / "libs", _fetch)
 
 
 def storage_template() -> Path:
@@ -47,14 +40,7 @@ def storage_template() -> Path:
 
     Formatting costs as much as starting a JVM, copying two small files does not.
     """
-    libs = libraries()
-    with _locked():
-        template = _FOLDER / "template"
-        if not template.is_dir():
-            with tempfile.TemporaryDirectory(dir=_HOME) as folder:
-                _format(libs, Path(folder))
-                (Path(folder) / "data").rename(template)
-        return template
+    return made_once(_FOLDER / "template", partial(_format, libraries()))
 
 
 @contextlib.contextmanager
@@ -84,22 +70,14 @@ def classpath() -> str:
     return ":".join(str(jar) for jar in sorted(libraries().glob("*.jar")))
 
 
-@contextlib.contextmanager
-def _locked() -> Iterator[None]:
-    """One process at a time, also across concurrent test runs; the kernel lets go when the process dies."""
-    _HOME.mkdir(parents=True, exist_ok=True)
-    with (_HOME / ".lock").open("w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-
-
-def _fetch(into: Path) -> None:
-    pom = str(_HERE / "pom.xml")
+def _fetch(folder: Path) -> Path:
+    pom, into = str(_HERE / "pom.xml"), folder / "libs"
     command = ["mvn", "-q", "-B", "-f", pom, "dependency:copy-dependencies", f"-DoutputDirectory={into}"]
     subprocess.run(command, check=True, stdin=subprocess.DEVNULL, timeout=600)
+    return into
 
 
-def _format(libs: Path, folder: Path) -> None:
+def _format(libs: Path, folder: Path) -> Path:
     properties = folder / "server.properties"
     properties.write_text(
         "process.roles=broker,controller\nnode.id=0\ncontroller.quorum.voters=0@127.0.0.1:1\n"
@@ -109,3 +87,4 @@ def _format(libs: Path, folder: Path) -> None:
     tool = ["java", "-XX:TieredStopAtLevel=1", "-cp", f"{libs}/*", "kafka.tools.StorageTool"]
     command = [*tool, "format", "-t", _CLUSTER_ID, "-c", str(properties)]
     subprocess.run(command, check=True, stdin=subprocess.DEVNULL, capture_output=True, timeout=120)
+    return folder / "data"

@@ -4,13 +4,12 @@ Made once per checkout; ``python -m tests.deploy.tools`` makes them ahead of the
 """
 
 import contextlib
-import fcntl
 import os
 import shutil
 import subprocess
-import tempfile
-from collections.abc import Callable, Iterator
 from pathlib import Path
+
+from tests.made_once import made_once
 
 ROOT = Path(__file__).resolve().parents[2]
 HELM_VERSION = "v3.18.6"
@@ -33,7 +32,7 @@ def helm() -> Path:
     """
     if shutil.which("go") is None and not _HELM.exists():
         raise Missing("helm is built by go, which was not found")
-    return _made(_HELM, _build_helm)
+    return made_once(_HELM, _build_helm)
 
 
 def promtool() -> Path:
@@ -48,15 +47,7 @@ def promtool() -> Path:
             return Path(installed)
         if shutil.which("apt-get") is None or shutil.which("dpkg-deb") is None:
             raise Missing("promtool comes from Debian's package prometheus, and there is no apt-get here")
-    return _made(_PROMTOOL, _unpack_promtool)
-
-
-def _made(program: Path, make: Callable[[Path], Path]) -> Path:
-    with _locked():
-        if not program.exists():
-            with tempfile.TemporaryDirectory(dir=_HOME) as folder:
-                make(Path(folder)).rename(program)
-        return program
+    return made_once(_PROMTOOL, _unpack_promtool)
 
 
 def _build_helm(folder: Path) -> Path:
@@ -81,15 +72,6 @@ def _unpack_promtool(folder: Path) -> Path:
 
 def _run(*command: str, cwd: Path, env: dict[str, str] | None = None) -> None:
     subprocess.run(command, check=True, cwd=cwd, env=env, timeout=1_200, stdout=subprocess.DEVNULL)
-
-
-@contextlib.contextmanager
-def _locked() -> Iterator[None]:
-    """One process at a time; the kernel lets go when the process dies."""
-    _HOME.mkdir(parents=True, exist_ok=True)
-    with (_HOME / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 if __name__ == "__main__":

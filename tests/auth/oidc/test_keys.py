@@ -7,16 +7,8 @@ from typing import Any
 import pytest
 from joserfc.jwk import Key
 from loadtests.local_issuer import JWKS, LocalIssuer
-from tests.auth.oidc.world import (
-    CALLER,
-    EC,
-    OTHER_RSA,
-    RSA,
-    World,
-    principal,
-    settings,
-    until,
-)
+from tests.auth.oidc.world import CALLER, EC, OTHER_RSA, RSA, World, principal, settings
+from tests.polling import until
 from tests.scripted_server import Canned
 
 from eventbus_gateway.auth.oidc.keys import Missing, missing

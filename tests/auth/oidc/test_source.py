@@ -12,7 +12,8 @@ import pytest
 import trustme
 from joserfc.jwk import ECKey, OctKey, OKPKey
 from loadtests.local_issuer import DISCOVERY, JWKS, LocalIssuer, rsa_key
-from tests.auth.oidc.world import CALLER, EC, ED, OTHER_RSA, RSA, World, settings, until
+from tests.auth.oidc.world import CALLER, EC, ED, OTHER_RSA, RSA, World, settings
+from tests.polling import until
 from tests.scripted_server import Canned
 
 from eventbus_gateway.auth.oidc.keyset import UnusableKeySet, key_set

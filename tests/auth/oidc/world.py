@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import Any
 
 from joserfc.jwk import Key
@@ -15,7 +15,6 @@ from eventbus_gateway.auth.oidc.source import HttpKeySource
 from eventbus_gateway.auth.oidc.tokens import OidcTokens
 from eventbus_gateway.auth.principal import Principal
 
-PATIENCE_SECONDS = 20.0
 RSA, OTHER_RSA = rsa_key(), rsa_key()
 EC, OTHER_EC, EC_384, EC_521 = ec_key(), ec_key(), ec_key("P-384"), ec_key("P-521")
 ED = ed_key()
@@ -92,10 +91,3 @@ async def principal(tokens: OidcTokens, token: bytes) -> Principal:
     """Whom a token stands for, however long it takes to find out."""
     found = tokens(token)
     return found if isinstance(found, Principal) else await found
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Wait for what happens on the loop and on other threads."""
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        while not condition():  # noqa: ASYNC110 - other threads cannot set an event of the loop
-            await asyncio.sleep(0.002)

@@ -92,6 +92,7 @@ def test_an_endpoint_that_is_no_web_address_is_a_fault(tmp_path: Path) -> None:
         ('headers = [{name = "Host", value = "a"}]', "tracing.headers[0].name"),
         ('headers = [{name = "x-key", value = "a"}, {name = "X-Key", value = "b"}]', "tracing.headers[1].name"),
         ('headers = [{name = "x-key", value = "s3cret-\u00e9"}]', "tracing.headers[0].value"),
+        ('headers = [{name = "x-key", value = "a\\r\\nx-other: b"}]', "tracing.headers"),
     ],
 )
 def test_what_no_export_could_use_is_a_fault(text: str, place: str, tmp_path: Path) -> None:

@@ -134,9 +134,7 @@ class Positions:
         Raises:
             KafkaUnavailable: Kafka did not answer in time at all; it can also be the answer for some partitions.
         """
-        low, high = await asyncio.gather(
-            self._offsets(partitions, _SPEC.earliest()), self._offsets(partitions, _SPEC.latest())
-        )
+        low, high = await asyncio.gather(self._offsets(partitions, _SPEC.earliest()), self.highs(partitions))
         return {place: _ends(first, high[place]) for place, first in low.items()}
 
     async def highs(self, partitions: Collection[Partition]) -> dict[Partition, int | GatewayError]:
@@ -167,7 +165,7 @@ class Positions:
             KafkaUnavailable: Kafka did not answer in time.
         """
         # The end first: what is stored between the two answers must not be passed over.
-        last = await self._offsets(partitions, _SPEC.latest())
+        last = await self.highs(partitions)
         found = await self._offsets(partitions, _SPEC.for_timestamp(timestamp))
         return {place: last[place] if offset == _NO_RECORD else offset for place, offset in found.items()}
 

@@ -7,14 +7,13 @@ held against the end only once the record is read: the position never goes back,
 
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from eventbus_gateway.schemas.codec import wire
 from eventbus_gateway.schemas.codec.leaves import finite_or_name
 from eventbus_gateway.schemas.codec.schema import MAX_NESTING, Array, Leaf, Map, Node, Record, Union
 from eventbus_gateway.schemas.codec.shape import Shape
-from eventbus_gateway.schemas.codec.source import Source
+from eventbus_gateway.schemas.codec.source import Place, Source
 from eventbus_gateway.schemas.codec.unions import Bare, Tagged
 from eventbus_gateway.schemas.codec.wire import Damage
 
@@ -47,19 +46,6 @@ _BOUND = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
-    indent: int = 1
-    levels: int = 0
-
-    def inside(self, indents: int = 1, levels: int = 0) -> "_Place":
-        return _Place(self.indent + indents, self.levels + levels)
-
-    @property
-    def depth(self) -> str:
-        return f"d + {self.levels}" if self.levels else "d"
-
-
 class Decoder:
     """The generator of one schema's decoding function.
 
@@ -85,14 +71,14 @@ class Decoder:
         source.line(1, "end = len(data)")
         if self._budget:
             source.line(1, f"z = [{MAX_WEIGHTLESS_ITEMS}]")
-        value = self._emit(top, _Place())
+        value = self._emit(top, Place())
         source.line(1, "if p < end: damaged('bytes follow the record')")
         source.line(1, "if p > end: damaged('a length does not fit the record')")
         source.line(1, f"return {value}")
         while self._pending:
             node, name = self._pending.pop()
             source.line(0, f"def {name}(data, p, end, d{self._budget}):")
-            source.line(1, f"return {self._inline(node, _Place())}, p")
+            source.line(1, f"return {self._inline(node, Place())}, p")
         names = source.compiled()
         for union, table in self._tables:
             table += [names[self._functions[id(branch)]] for branch in union.branches]
@@ -106,19 +92,19 @@ class Decoder:
             self._pending.append((node, name))
         return name
 
-    def _emit(self, node: Node, at: _Place) -> str:
+    def _emit(self, node: Node, at: Place) -> str:
         """Code that reads a value; gives the expression for it."""
         shared = isinstance(node, Record) and (node.uses != 1 or node.recursive)
         if shared or (not isinstance(node, Leaf) and at.indent > _MAX_INDENT):
             return self._call(node, at)
         return self._inline(node, at)
 
-    def _call(self, node: Node, at: _Place) -> str:
+    def _call(self, node: Node, at: Place) -> str:
         v = self._source.fresh("v")
         self._source.line(at.indent, f"{v}, p = {self._function(node)}(data, p, end, {at.depth}{self._budget})")
         return v
 
-    def _inline(self, node: Node, at: _Place) -> str:
+    def _inline(self, node: Node, at: Place) -> str:
         if isinstance(node, Leaf):
             return self._leaf(node, at)
         if isinstance(node, Record):
@@ -129,7 +115,7 @@ class Decoder:
 
     # Leaves
 
-    def _leaf(self, leaf: Leaf, at: _Place) -> str:
+    def _leaf(self, leaf: Leaf, at: Place) -> str:
         raw = _READERS[leaf.kind](self, leaf, at)
         if leaf.form:
             form = self._source.constant(leaf.form)
@@ -144,10 +130,10 @@ class Decoder:
             self._source.line(at.indent, f"{v} = {self._source.bind('S', leaf.show)}({raw})")
         return v
 
-    def _null(self, _leaf: Leaf, _at: _Place) -> str:
+    def _null(self, _leaf: Leaf, _at: Place) -> str:
         return "None"
 
-    def _boolean(self, _leaf: Leaf, at: _Place) -> str:
+    def _boolean(self, _leaf: Leaf, at: Place) -> str:
         v = self._source.fresh("v")
         self._source.line(at.indent, f"{v} = data[p]")
         self._source.line(at.indent, f"if {v} > 1: damaged('a boolean is neither 0 nor 1')")
@@ -155,10 +141,10 @@ class Decoder:
         self._source.line(at.indent, "p += 1")
         return v
 
-    def _integer(self, leaf: Leaf, at: _Place) -> str:
+    def _integer(self, leaf: Leaf, at: Place) -> str:
         return self._varint(at, "read_int" if leaf.kind == "int" else "read_long")
 
-    def _varint(self, at: _Place, read: str = "read_long") -> str:
+    def _varint(self, at: Place, read: str = "read_long") -> str:
         source, v = self._source, self._source.fresh("v")
         source.line(at.indent, f"{v} = data[p]")
         source.line(at.indent, f"if {v} < 128:")
@@ -167,7 +153,7 @@ class Decoder:
         source.line(at.indent, f"else: {v}, p = {read}(data, p)")
         return v
 
-    def _doubled(self, at: _Place) -> str:
+    def _doubled(self, at: Place) -> str:
         """An index as it is on the wire, which is twice the number; what is negative is odd or negative here."""
         source, v = self._source, self._source.fresh("v")
         source.line(at.indent, f"{v} = data[p]")
@@ -175,13 +161,13 @@ class Decoder:
         source.line(at.indent, f"else: {v}, p = read_doubled(data, p)")
         return v
 
-    def _floating(self, leaf: Leaf, at: _Place) -> str:
+    def _floating(self, leaf: Leaf, at: Place) -> str:
         v = self._source.fresh("v")
         self._source.line(at.indent, f"{v}, = read_{leaf.kind}(data, p)")
         self._source.line(at.indent, f"p += {4 if leaf.kind == 'float' else 8}")
         return v
 
-    def _slice(self, at: _Place, size: str) -> str:
+    def _slice(self, at: Place, size: str) -> str:
         v, e = self._source.fresh("v"), self._source.fresh("e")
         self._source.line(at.indent, f"{e} = p + {size}")
         self._source.line(at.indent, f"if not p <= {e} <= end: damaged('a length does not fit the record')")
@@ -189,13 +175,13 @@ class Decoder:
         self._source.line(at.indent, f"p = {e}")
         return v
 
-    def _bytes(self, _leaf: Leaf, at: _Place) -> str:
+    def _bytes(self, _leaf: Leaf, at: Place) -> str:
         return self._slice(at, self._varint(at))
 
-    def _string(self, _leaf: Leaf, at: _Place) -> str:
+    def _string(self, _leaf: Leaf, at: Place) -> str:
         return self._text(at)
 
-    def _text(self, at: _Place) -> str:
+    def _text(self, at: Place) -> str:
         source, v, e = self._source, self._source.fresh("v"), self._source.fresh("e")
         source.line(at.indent, f"{v} = data[p]")
         # Neither negative nor longer than one byte can tell.
@@ -206,10 +192,10 @@ class Decoder:
         source.line(at.indent + 1, f"p = {e}")
         return v
 
-    def _fixed(self, leaf: Leaf, at: _Place) -> str:
+    def _fixed(self, leaf: Leaf, at: Place) -> str:
         return self._slice(at, str(leaf.size))
 
-    def _enum(self, leaf: Leaf, at: _Place) -> str:
+    def _enum(self, leaf: Leaf, at: Place) -> str:
         i, v = self._doubled(at), self._source.fresh("v")
         symbols = self._source.bind("Y", {2 * index: symbol for index, symbol in enumerate(leaf.symbols)}.get)
         self._source.line(at.indent, f"{v} = {symbols}({i}) or damaged('an enum has no such symbol')")
@@ -217,7 +203,7 @@ class Decoder:
 
     # Containers
 
-    def _record(self, record: Record, at: _Place) -> str:
+    def _record(self, record: Record, at: Place) -> str:
         source = self._source
         if record.recursive:
             source.line(at.indent, f"if {at.depth} >= {MAX_NESTING}: damaged('the nesting is too deep')")
@@ -227,21 +213,21 @@ class Decoder:
         source.line(at.indent, f"{v} = {{{', '.join(entries)}}}")
         return v
 
-    def _array(self, node: Array, at: _Place) -> str:
-        def item(inside: _Place, v: str) -> None:
+    def _array(self, node: Array, at: Place) -> str:
+        def item(inside: Place, v: str) -> None:
             self._source.line(inside.indent, f"{v}.append({self._emit(node.items, inside)})")
 
         return self._blocks(at, "[]", node.items, self._shape.smallest(node.items), item)
 
-    def _map(self, node: Map, at: _Place) -> str:
-        def item(inside: _Place, v: str) -> None:
+    def _map(self, node: Map, at: Place) -> str:
+        def item(inside: Place, v: str) -> None:
             key = self._text(inside)
             value = self._emit(node.values, inside)
             self._source.line(inside.indent, f"{v}[{key}] = {value}")
 
         return self._blocks(at, "{}", node.values, 1 + self._shape.smallest(node.values), item)
 
-    def _blocks(self, at: _Place, empty: str, inner: Node, smallest: int, item: Callable[[_Place, str], None]) -> str:
+    def _blocks(self, at: Place, empty: str, inner: Node, smallest: int, item: Callable[[Place, str], None]) -> str:
         source, v, stop = self._source, self._source.fresh("v"), self._source.fresh("s")
         source.line(at.indent, f"{v} = {empty}")
         source.line(at.indent, "while True:")
@@ -266,7 +252,7 @@ class Decoder:
 
     # Unions
 
-    def _union(self, union: Union, at: _Place) -> str:
+    def _union(self, union: Union, at: Place) -> str:
         source, v = self._source, self._source.fresh("v")
         if len(union.branches) > _MAX_INLINE_BRANCHES:
             self._by_table(union, at, self._varint(at), v)
@@ -280,7 +266,7 @@ class Decoder:
         source.line(at.indent, "else: damaged('a union has no such branch')")
         return v
 
-    def _by_table(self, union: Union, at: _Place, i: str, v: str) -> None:
+    def _by_table(self, union: Union, at: Place, i: str, v: str) -> None:
         source = self._source
         name, table = source.table()
         self._tables.append((union, table))
@@ -294,7 +280,7 @@ class Decoder:
         tags = source.bind("G", choice.tags)
         source.line(at.indent, f"if {asked}[{i}]({v}): {v} = {{{tags}[{i}]: {v}}}")
 
-    def _tag(self, union: Union, index: int, v: str, at: _Place) -> None:
+    def _tag(self, union: Union, index: int, v: str, at: Place) -> None:
         choice = self._unions[id(union)]
         kinds = choice.tagged_kinds(index)
         tagged = f"{v} = {{{choice.tags[index]!r}: {v}}}"
@@ -322,7 +308,7 @@ def _asking(choice: Bare | Tagged, index: int, kinds: frozenset[type] | None) ->
     return needs_tag
 
 
-_READERS: dict[str, Callable[[Decoder, Leaf, _Place], str]] = {
+_READERS: dict[str, Callable[[Decoder, Leaf, Place], str]] = {
     "null": Decoder._null,
     "boolean": Decoder._boolean,
     "int": Decoder._integer,

@@ -8,13 +8,12 @@ leaves, and whatever nests deep become functions of their own, so that the text 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from eventbus_gateway.schemas.codec import wire
 from eventbus_gateway.schemas.codec.inline import BOUND, RANGES, string, written
 from eventbus_gateway.schemas.codec.schema import MAX_NESTING, Array, Field, Leaf, Map, Node, Record, Union, Unknown
-from eventbus_gateway.schemas.codec.source import Source, joined
+from eventbus_gateway.schemas.codec.source import Place, Source, joined
 from eventbus_gateway.schemas.codec.unions import Bare, Tagged
 from eventbus_gateway.schemas.codec.wire import Misfit
 
@@ -23,26 +22,6 @@ _REFUSALS = (Misfit, KeyError, TypeError, AttributeError, ValueError)
 _END = b"\0"
 _MAX_INDENT = 8
 _MAX_INLINE_BRANCHES = 8
-
-
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """Where code is written.
-
-    Args:
-        indent: level of indentation.
-        levels: arrays, maps and records entered since the function began.
-    """
-
-    indent: int = 1
-    levels: int = 0
-
-    def inside(self, indents: int = 1, levels: int = 0) -> "_Place":
-        return _Place(self.indent + indents, self.levels + levels)
-
-    @property
-    def depth(self) -> str:
-        return f"d + {self.levels}" if self.levels else "d"
 
 
 class Encoder:
@@ -73,7 +52,7 @@ class Encoder:
         source.line(0, "def encode(x):")
         source.line(1, "d = 0")
         source.line(1, "try:")
-        parts = self._emit(top, "x", b"", _Place(2))
+        parts = self._emit(top, "x", b"", Place(2))
         source.line(2, "return " + joined(([source.constant(prefix)] if prefix else []) + parts))
         source.line(1, f"except {source.bind('R', _REFUSALS)}: raise {source.bind('R', refusal)}(x) from None")
         while self._pending:
@@ -97,10 +76,10 @@ class Encoder:
         if isinstance(node, Union):
             self._choose(node)
         else:
-            parts = self._inline(node, "x", b"", _Place())
+            parts = self._inline(node, "x", b"", Place())
             self._source.line(1, "return " + joined(parts))
 
-    def _emit(self, node: Node, x: str, lead: bytes, at: _Place) -> list[str]:
+    def _emit(self, node: Node, x: str, lead: bytes, at: Place) -> list[str]:
         """Code for the value in a variable; gives the names of its parts."""
         if isinstance(node, Record) and (node.uses != 1 or node.recursive or at.indent > _MAX_INDENT):
             return self._call(node, x, lead, at)
@@ -108,7 +87,7 @@ class Encoder:
             return self._call(node, x, lead, at)
         return self._inline(node, x, lead, at)
 
-    def _inline(self, node: Node, x: str, lead: bytes, at: _Place) -> list[str]:
+    def _inline(self, node: Node, x: str, lead: bytes, at: Place) -> list[str]:
         if isinstance(node, Leaf):
             return self._leaf(node, x, lead, at)
         if isinstance(node, Union):
@@ -118,12 +97,12 @@ class Encoder:
             return leading + self._record(node, x, at)
         return leading + (self._array(node, x, at) if isinstance(node, Array) else self._map(node, x, at))
 
-    def _call(self, node: Node, x: str, lead: bytes, at: _Place) -> list[str]:
+    def _call(self, node: Node, x: str, lead: bytes, at: Place) -> list[str]:
         v = self._source.fresh("v")
         self._source.line(at.indent, f"{v} = {self._function(node)}({x}, {at.depth})")
         return ([self._source.constant(lead)] if lead else []) + [v]
 
-    def _leaf(self, leaf: Leaf, x: str, lead: bytes, at: _Place) -> list[str]:
+    def _leaf(self, leaf: Leaf, x: str, lead: bytes, at: Place) -> list[str]:
         if leaf.inline:
             return written(self._source, leaf, x, lead, at.indent)
         v = self._source.fresh("v")
@@ -132,23 +111,23 @@ class Encoder:
 
     # Containers
 
-    def _array(self, node: Array, x: str, at: _Place) -> list[str]:
+    def _array(self, node: Array, x: str, at: Place) -> list[str]:
         source = self._source
         source.line(at.indent, f"if {x}.__class__ is not list: raise Misfit")
         y = source.fresh("y")
         return self._block(x, f"for {y} in {x}:", lambda inside: self._emit(node.items, y, b"", inside), at)
 
-    def _map(self, node: Map, x: str, at: _Place) -> list[str]:
+    def _map(self, node: Map, x: str, at: Place) -> list[str]:
         source = self._source
         source.line(at.indent, f"if {x}.__class__ is not dict: raise Misfit")
         k, y = source.fresh("k"), source.fresh("y")
 
-        def entry(inside: _Place) -> list[str]:
+        def entry(inside: Place) -> list[str]:
             return string(source, k, b"", inside.indent) + self._emit(node.values, y, b"", inside)
 
         return self._block(x, f"for {k}, {y} in {x}.items():", entry, at)
 
-    def _block(self, x: str, loop: str, item: Callable[[_Place], list[str]], at: _Place) -> list[str]:
+    def _block(self, x: str, loop: str, item: Callable[[Place], list[str]], at: Place) -> list[str]:
         source, o, a, v = self._source, self._source.fresh("o"), self._source.fresh("a"), self._source.fresh("v")
         source.line(at.indent, f"if {x}:")
         source.line(at.indent + 1, f"n = len({x})")
@@ -165,7 +144,7 @@ class Encoder:
 
     # Records
 
-    def _record(self, record: Record, x: str, at: _Place) -> list[str]:
+    def _record(self, record: Record, x: str, at: Place) -> list[str]:
         source = self._source
         source.line(at.indent, f"if {x}.__class__ is not dict: raise Misfit")
         if record.recursive:
@@ -188,7 +167,7 @@ class Encoder:
             source.line(at.indent, f"if len({x}) != {expected}: raise Misfit")
         return parts
 
-    def _spelled(self, field: Field, x: str, missing: str, at: _Place) -> list[str]:
+    def _spelled(self, field: Field, x: str, missing: str, at: Place) -> list[str]:
         """A field that may be absent, or may come under another name."""
         source, y = self._source, self._source.fresh("y")
         if field.aliases:
@@ -214,7 +193,7 @@ class Encoder:
             raise AssertionError("a type of no bytes has a default of some")
         return parts
 
-    def _assigned(self, parts: list[str], at: _Place) -> list[str]:
+    def _assigned(self, parts: list[str], at: Place) -> list[str]:
         """Variables in place of constants, for code that other paths go around."""
         names = []
         for part in parts:
@@ -225,7 +204,7 @@ class Encoder:
 
     # Unions
 
-    def _union(self, union: Union, x: str, at: _Place) -> list[str]:
+    def _union(self, union: Union, x: str, at: Place) -> list[str]:
         """The branches that a JSON kind settles in line, and a call for everything else."""
         source, p, q = self._source, self._source.fresh("p"), self._source.fresh("q")
         keyword = "if"

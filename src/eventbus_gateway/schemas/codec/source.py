@@ -1,7 +1,35 @@
 """Python text under construction, with the objects that it refers to."""
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where code is written.
+
+    Args:
+        indent: level of indentation.
+        levels: arrays, maps and records entered since the function began.
+    """
+
+    indent: int = 1
+    levels: int = 0
+
+    def inside(self, indents: int = 1, levels: int = 0) -> "Place":
+        """Where what belongs to a statement there is written.
+
+        Args:
+            indents: how much further in it stands.
+            levels: how many more arrays, maps and records have been entered.
+        """
+        return Place(self.indent + indents, self.levels + levels)
+
+    @property
+    def depth(self) -> str:
+        """The expression for how deep a value is nested there."""
+        return f"d + {self.levels}" if self.levels else "d"
 
 
 class Source:

@@ -6,6 +6,8 @@ import threading
 from collections.abc import Callable
 from typing import Any, Generic, Protocol, TypeVar
 
+from eventbus_gateway.kafka.background import settle
+
 
 class Closable(Protocol):
     """What has to be released on the thread that uses it."""
@@ -53,18 +55,9 @@ class Lane(Generic[S]):
                     result, error = work(made), None
                 except Exception as raised:  # noqa: BLE001 - the rim of the thread: whoever waits gets it
                     result, error = None, raised
-                self._loop.call_soon_threadsafe(_settle, future, result, error)
+                self._loop.call_soon_threadsafe(settle, future, result, error)
             if made is not None:
                 made.close()
-            self._loop.call_soon_threadsafe(_settle, self.ended, None, None)
+            self._loop.call_soon_threadsafe(settle, self.ended, None, None)
         except RuntimeError:
             return  # the loop was closed meanwhile; nobody waits any more
-
-
-def _settle(future: "asyncio.Future[Any]", result: Any, error: Exception | None) -> None:
-    if future.done():
-        return
-    if error is not None:
-        future.set_exception(error)
-    else:
-        future.set_result(result)

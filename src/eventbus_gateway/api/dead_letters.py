@@ -21,9 +21,7 @@ from eventbus_gateway.subscriptions.letters import opened
 from eventbus_gateway.subscriptions.outgoing import Outgoing
 from eventbus_gateway.subscriptions.places import DEAD_LETTER_PARTITION, Places, dead_letters_of
 from eventbus_gateway.subscriptions.resource import Subscription
-
-# Decoding holds up everybody else, so others get their turn after so many bytes of records.
-_TURN_BYTES = 131_072
+from eventbus_gateway.subscriptions.turns import Turn
 
 
 class _Found(NamedTuple):
@@ -125,7 +123,7 @@ class DeadLetters:
         Raises:
             RegistryUnavailable, Overloaded, ShuttingDown: not even the first can be shown.
         """
-        since_turn = 0
+        turn = Turn()
         for record in page.records:
             try:
                 letter = await self._shown(record, subscription, principal)
@@ -135,9 +133,7 @@ class DeadLetters:
                 return record.offset
             if letter is not None:
                 letters.append(letter)
-            since_turn += len(record.value or b"")
-            if since_turn > _TURN_BYTES:
-                since_turn = 0
+            if turn.is_over_after(len(record.value or b"")):
                 await asyncio.sleep(0)
         return None
 

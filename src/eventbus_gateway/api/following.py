@@ -13,9 +13,8 @@ from eventbus_gateway.kafka.consumed import Consumed
 from eventbus_gateway.kafka.reading import Ask, Edge, EventReader, Lost, Page
 from eventbus_gateway.subscriptions.outgoing import Event, Opened, Outgoing, SchemaNeeded
 from eventbus_gateway.subscriptions.patterns import Pattern
+from eventbus_gateway.subscriptions.turns import Turn
 
-# Decoding holds up everybody else, so others get their turn after so many bytes of records.
-_TURN_BYTES = 131_072
 _MAX_PAGE = 1_000
 
 
@@ -147,7 +146,7 @@ class Following:
                 size = min(2 * size, _MAX_PAGE)
 
     async def _take(self, page: Page, batch: Batch, limit: int, max_bytes: int) -> None:
-        held = since_turn = 0
+        held, turn = 0, Turn()
         for index, record in enumerate(page.records):
             try:
                 event = self._event(record)
@@ -162,9 +161,7 @@ class Following:
                     return self._stop_before(page, index)
                 batch.events.append(text)
                 batch.places.append((record.partition, record.offset + 1))
-            since_turn += len(record.value or b"")
-            if since_turn > _TURN_BYTES:
-                since_turn = 0
+            if turn.is_over_after(len(record.value or b"")):
                 await asyncio.sleep(0)
         self.at = page.positions
         return None

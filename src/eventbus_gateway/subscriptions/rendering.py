@@ -9,9 +9,7 @@ from eventbus_gateway.kafka.consumed import Consumed
 from eventbus_gateway.subscriptions import tokens
 from eventbus_gateway.subscriptions.leased import Leased
 from eventbus_gateway.subscriptions.outgoing import Outgoing
-
-# Decoding holds up everybody else, so others get their turn after so many bytes of records.
-_TURN_BYTES = 131_072
+from eventbus_gateway.subscriptions.turns import Turn
 
 
 async def rendered(
@@ -28,7 +26,7 @@ async def rendered(
         RegistryUnavailable, Overloaded, ShuttingDown: a schema cannot be fetched now.
     """
     outgoings: dict[str, Outgoing] = {}
-    since_turn = 0
+    turn = Turn()
     origin, start = None, b""
     ends = tokens.ends([(each.event.offset, each.delivery_count) for each in leased])
     for each, end in zip(leased, ends, strict=True):
@@ -45,7 +43,5 @@ async def rendered(
             event = outgoing.event(record) or await outgoing.complete(record)
             text = b"".join((orjson.dumps(event)[:-1], *tail))
         events.append(text)
-        since_turn += each.event.size
-        if since_turn > _TURN_BYTES:
-            since_turn = 0
+        if turn.is_over_after(each.event.size):
             await asyncio.sleep(0)

@@ -1,0 +1,24 @@
+"""Turns of the event loop: decoding holds up everybody else, so others get theirs after so many bytes of records."""
+
+TURN_BYTES = 131_072
+
+
+class Turn:
+    """What was decoded since others had their turn."""
+
+    __slots__ = ("_bytes",)
+
+    def __init__(self) -> None:
+        self._bytes = 0
+
+    def is_over_after(self, size: int) -> bool:
+        """Whether others come next; where they do, another turn begins.
+
+        Args:
+            size: bytes of the record that was decoded.
+        """
+        self._bytes += size
+        if self._bytes <= TURN_BYTES:
+            return False
+        self._bytes = 0
+        return True

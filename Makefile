@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: dev test test-again check bench load soak chaos fuzz openapi contract docs release lock format clean
+.PHONY: dev test check bench load soak chaos fuzz openapi contract docs release lock format clean
 
 $(READY): requirements/dev.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, set PYTHON=")'
@@ -18,15 +18,12 @@ dev: $(READY)
 
 # Half of the tests' time is waiting for brokers and processes, so three share two cores.
 # One that crashes ends the run: the other would wait for its tests in vain.
+# What fails beside others has a second try alone; what fails twice, or with many others, fails the run.
 # Programs for the chart's tests are made before, where they can be: building helm may take minutes, once.
 test: $(READY)
-	@rm -f .pytest_cache/v/eventbus/complete
+	@rm -f .pytest_cache/v/eventbus/complete .pytest_cache/v/cache/lastfailed
 	@$(BIN)/python -m tests.deploy.tools
-	$(BIN)/pytest -n 3 --dist loadgroup --no-loadscope-reorder --max-worker-restart 0
-
-# What failed in the last run, alone; all of it where that run broke off.
-test-again: $(READY)
-	$(BIN)/python -m tests.again
+	$(BIN)/pytest -n 3 --dist loadgroup --no-loadscope-reorder --max-worker-restart 0 || $(BIN)/python -m tests.again
 
 check: $(READY)
 	$(BIN)/ruff check .

@@ -93,6 +93,23 @@ def test_enough_spans_are_sent_at_once_and_the_rest_at_the_end() -> None:
     assert len(collector.seen) == 3
 
 
+def test_what_comes_while_spans_are_sent_waits_for_its_time_or_until_it_is_enough() -> None:
+    async def scenario(running: Running, collector: Collector) -> None:
+        with collector.hold():
+            for number in range(1, 11):
+                running.exporter.add(span(number))
+            await asyncio.to_thread(collector.wait_for_requests, 1)
+            for number in range(11, 14):
+                running.exporter.add(span(number))
+        await until(lambda: running.counts.get("exported") == 10)
+        for number in range(14, 21):
+            running.exporter.add(span(number))
+        await until(lambda: running.counts.get("exported") == 20)
+
+    _, collector = exporting(scenario, max_batch_spans=10, export_seconds=300)
+    assert len(collector.seen) == 2, "each costs a request"
+
+
 @pytest.mark.parametrize("status", [429, 502, 503, 504])
 def test_what_a_collector_cannot_take_now_is_tried_again(status: int) -> None:
     async def scenario(running: Running, collector: Collector) -> None:

@@ -1,7 +1,6 @@
 """Spans on their way to a collector: a bounded queue, one export at a time, and nobody waits for it."""
 
 import asyncio
-import contextlib
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
@@ -23,8 +22,8 @@ _AGAIN = frozenset({429, 502, 503, 504})
 _TRIES = 3
 _FIRST_PAUSE_SECONDS = 0.5
 _MAX_ANSWER_BYTES = 65_536
-# Encoded in one go, these take about a millisecond of the loop's time, each with a few tens of links.
-_SLICE = 16
+# Encoded in one go, these take half a millisecond of the loop's time, and with as many links each a few.
+_SLICE = 32
 _CLOSE_SECONDS = 3.0
 """For what is left at the end: log and audit are written to their ends after it."""
 _IDLE_CONNECTION_SECONDS = 60.0
@@ -89,7 +88,7 @@ class Exporter:
             self._spans.add(("dropped",))
             return
         queue.append(span)
-        if len(queue) == self._settings.max_batch_spans:
+        if len(queue) >= self._settings.max_batch_spans:
             self._wake.set()
 
     def start(self) -> None:
@@ -108,12 +107,23 @@ class Exporter:
 
     async def _run(self) -> None:
         while not self._closing:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._settings.export_seconds):
-                    await self._wake.wait()
-            self._wake.clear()
-            while self._queue:
+            is_time = await self._waited()
+            full, rest = divmod(len(self._queue), self._settings.max_batch_spans)
+            # And not what comes meanwhile: sent as it comes, nearly each span would be a request of its own.
+            for _ in range(full + (is_time and rest > 0)):
                 await self._send_some()
+        while self._queue:
+            await self._send_some()
+
+    async def _waited(self) -> bool:
+        """Wait until there is enough for an export, or its time has come; whether it is the time."""
+        try:
+            async with asyncio.timeout(self._settings.export_seconds):
+                await self._wake.wait()
+        except TimeoutError:
+            return True
+        self._wake.clear()
+        return False
 
     async def _send_some(self) -> None:
         batch = [self._queue.popleft() for _ in range(min(len(self._queue), self._settings.max_batch_spans))]

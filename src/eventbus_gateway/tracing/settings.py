@@ -45,7 +45,7 @@ class TracingSettings(Section):
     """Links of one span to the events that it is about; further ones are left out."""
     max_queued_spans: int = Field(4_096, ge=64, le=65_536)
     """Spans that wait to be sent; beyond it spans are dropped and counted."""
-    max_batch_spans: int = Field(256, ge=1, le=1_024)
+    max_batch_spans: int = Field(512, ge=1, le=1_024)
     """Spans in one export; not more than may wait."""
     export_seconds: float = Field(5.0, ge=0.1, le=300)
     """How often spans are sent; earlier where there are enough for an export."""

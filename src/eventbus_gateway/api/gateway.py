@@ -133,23 +133,23 @@ class Gateway:
             self._access_log.write(self._line(request, answer, route, seconds))
 
     def _line(self, request: Request, answer: Answer, route: str, seconds: float) -> bytes:
-        return orjson.dumps(
-            {
-                "timestamp": self._timestamps(time.time_ns() // 1_000_000),
-                "level": "info",
-                "message": "request",
-                "request_id": request.request_id,
-                "method": request.method,
-                "route": route,
-                "topic": request.params.get("topic"),
-                "principal": request.principal.name or None,
-                "status": answer.status,
-                "duration_ms": seconds * 1_000,
-                "bytes_in": len(request.body),
-                "bytes_out": len(answer.body),
-            },
-            option=orjson.OPT_APPEND_NEWLINE,
-        )
+        line = {
+            "timestamp": self._timestamps(time.time_ns() // 1_000_000),
+            "level": "info",
+            "message": "request",
+            "request_id": request.request_id,
+            "method": request.method,
+            "route": route,
+            "topic": request.params.get("topic"),
+            "principal": request.principal.name or None,
+            "status": answer.status,
+            "duration_ms": seconds * 1_000,
+            "bytes_in": len(request.body),
+            "bytes_out": len(answer.body),
+        }
+        if request.log_fields is not None:
+            line |= request.log_fields
+        return orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)
 
     def _let_in(self, request: Request, action: Action) -> None:
         """Keep to what a caller may use and do."""

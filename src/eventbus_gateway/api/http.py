@@ -43,6 +43,7 @@ class Request:
         stay: what the request itself holds of that, until it is answered.
         action: what the route does, filled in with the principal; None on routes that are open.
         authenticate: has established who calls; None where nobody had to.
+        log_fields: what its line in the access log says beside the rest; None for nothing.
         memo: shared by all requests that came with the same head; None where nobody remembers it.
         gone: completes when the caller has gone away, for handlers that wait long; never, where the server does not
             tell.
@@ -55,6 +56,7 @@ class Request:
         "body",
         "gone",
         "headers",
+        "log_fields",
         "memo",
         "method",
         "params",
@@ -92,6 +94,7 @@ class Request:
         self.authenticate: Authenticate | None = None
         self.account: Account | None = None
         self.stay: Stay | None = None
+        self.log_fields: dict[str, Any] | None = None
         self.gone: Callable[[], Coroutine[None, None, None]] = never
 
     async def recheck(self) -> None:

@@ -1,10 +1,11 @@
 """What a gateway that traces does beside the rest: spans of requests and of what they store.
 
 While tracing is off none of this stands in anybody's way; while it is on, a request that is not sampled passes one
-decision in front of the gateway. What is sampled takes handlers of its own.
+decision in front of the gateway.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Coroutine, Sequence
 from functools import partial
 from typing import Any
@@ -13,7 +14,7 @@ import orjson
 
 from eventbus_gateway.api.attributes import trace_headers
 from eventbus_gateway.api.gateway import Gateway
-from eventbus_gateway.api.http import Answer, Handler, Request
+from eventbus_gateway.api.http import Answer, Request
 from eventbus_gateway.api.publish import Publish
 from eventbus_gateway.api.routes import Match, Router
 from eventbus_gateway.errors import GatewayError
@@ -25,7 +26,6 @@ from eventbus_gateway.tracing.tracer import Tracer
 
 # OpenTelemetry's semantic conventions for HTTP, section "Name": other methods are not told.
 _METHODS = frozenset({"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"})
-_NO_ROUTE = frozenset({"unmatched", "refused"})
 _RECEIVE = "/v1/subscriptions/{name}/receive"
 _MAX_LINKED_BYTES = 262_144
 """Larger answers are not searched for the traces of their events."""
@@ -35,6 +35,9 @@ _PER_HEADER = 5
 
 class TracedGateway(Gateway):
     """A gateway that decides about each request whether it is traced, and does nothing else for those that are not.
+
+    What is sampled runs through the same code on the same object as the rest: the interpreter specialises code for
+    the types that it meets, and a class of its own for one request in a hundred would slow all others down.
 
     Args:
         tracer: makes spans.
@@ -48,7 +51,11 @@ class TracedGateway(Gateway):
         self._tracer = tracer
         self._left = tracer.sampler.gap()
         self._untraced = super().handle
-        self._sampled = _SampledGateway(_traced_routes(router, tracer, max_record_bytes), *parts)
+        self._publishes = {
+            route.template: route.handler.through(TracedSink(route.handler.sink, tracer, max_record_bytes))
+            for route in router.routes
+            if isinstance(route.handler, Publish)
+        }
 
     def handle(self, request: Request, match: Match | None = None) -> Coroutine[Any, Any, Answer]:
         """See ``Gateway.handle``."""
@@ -58,7 +65,7 @@ class TracedGateway(Gateway):
             if parent is not None:
                 if not self._tracer.sampler.goes_on(parent):
                     return self._untraced(request, match)
-                return self._traced(self._tracer.below("HTTP", Kind.SERVER, parent), request)
+                return self._traced(self._tracer.below("HTTP", Kind.SERVER, parent), request, match)
         if self._left:
             self._left -= 1
             return self._untraced(request, match)
@@ -66,52 +73,40 @@ class TracedGateway(Gateway):
         trace_id = self._tracer.sampler.begins()
         if trace_id is None:
             return self._untraced(request, match)
-        return self._traced(self._tracer.first("HTTP", Kind.SERVER, trace_id), request)
+        return self._traced(self._tracer.first("HTTP", Kind.SERVER, trace_id), request, match)
 
-    async def _traced(self, span: Span, request: Request) -> Answer:
+    async def _traced(self, span: Span, request: Request, match: Match | None) -> Answer:
         token = working_on.set(span)
+        request.log_fields = trace_fields(span)
         error: str | None = "cancelled"
         try:
-            # Without the match: the routes of what is sampled are others.
-            answer = await self._sampled.handle(request)
+            if match is None:
+                # Not found: the gateway finds that, too, and answers so.
+                with contextlib.suppress(GatewayError):
+                    match = self.router.match(request.method, request.path)
+            answer = await self._untraced(request, match and self._traced_match(match))
             error = str(answer.status) if answer.status >= 500 else None
-            if span.attributes.get("http.route") == _RECEIVE and answer.status == 200:
+            _describe(span, request, match, answer)
+            if match is not None and match.route.template == _RECEIVE and answer.status == 200:
                 span.links = causes(answer.body, self._tracer.max_links)
             return answer
         finally:
             working_on.reset(token)
             self._tracer.end(span, error)
 
-
-def _traced_routes(router: Router, tracer: Tracer, max_record_bytes: int) -> Router:
-    """The same routes, with publishes whose records name their trace."""
-
-    def traced(handler: Handler) -> Handler:
-        if not isinstance(handler, Publish):
-            return handler
-        return handler.through(TracedSink(handler.sink, tracer, max_record_bytes))
-
-    return Router([route._replace(handler=traced(route.handler)) for route in router.routes])
+    def _traced_match(self, match: Match) -> Match:
+        """The same, with publishes whose records name their trace."""
+        handler = self._publishes.get(match.route.template)
+        return match if handler is None else Match(match.route._replace(handler=handler), match.params)
 
 
-class _SampledGateway(Gateway):
-    """Handles what is sampled."""
-
-    def finish(self, request: Request, answer: Answer, route: str, started: float) -> None:
-        span = working_on.get()
-        if isinstance(span, Span):
-            method = request.method if request.method in _METHODS else "_OTHER"
-            span.name = "HTTP" if method == "_OTHER" else method
-            span.attributes |= {"http.request.method": method, "http.response.status_code": answer.status}
-            if route not in _NO_ROUTE:
-                span.name += f" {route}"
-                span.attributes["http.route"] = route
-        super().finish(request, answer, route, started)
-
-    def _line(self, request: Request, answer: Answer, route: str, seconds: float) -> bytes:
-        line = super()._line(request, answer, route, seconds)
-        fields = orjson.dumps(trace_fields(working_on.get()))
-        return b"%s,%s\n" % (line[:-2], fields[1:])  # both are objects with something in them
+def _describe(span: Span, request: Request, match: Match | None, answer: Answer) -> None:
+    method = request.method if request.method in _METHODS else "_OTHER"
+    span.name = "HTTP" if method == "_OTHER" else method
+    span.attributes = {"http.request.method": method, "http.response.status_code": answer.status}
+    if match is not None:
+        span.name += f" {match.route.template}"
+        span.attributes["http.route"] = match.route.template
 
 
 def causes(body: bytes, most: int) -> Sequence[Context]:

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,6 +20,8 @@ _READY_SECONDS = 30.0
 _STOP_SECONDS = 40.0
 _LATE_SECONDS = 90.0
 _CLI = (sys.executable, "-m", "eventbus_gateway.cli")
+SERVE = (*_CLI, "serve")
+EITHER = (sys.executable, "-m", "loadtests.either")
 
 
 class Served(NamedTuple):
@@ -35,7 +37,9 @@ class Served(NamedTuple):
 
 
 @contextlib.contextmanager
-def gateway(config: Path, ports: tuple[int, int], environ: Mapping[str, str], log: Path) -> Iterator[Served]:
+def gateway(
+    config: Path, ports: tuple[int, int], environ: Mapping[str, str], log: Path, program: Sequence[str] = SERVE
+) -> Iterator[Served]:
     """A gateway as it runs in production, in a process of its own.
 
     Its standard output, the access log, is thrown away by the kernel; its standard error goes to a file.
@@ -45,11 +49,12 @@ def gateway(config: Path, ports: tuple[int, int], environ: Mapping[str, str], lo
         ports: public and internal port that the file names.
         environ: variables beside those of this process.
         log: where standard error goes.
+        program: what is run as the gateway.
 
     Raises:
         RuntimeError: it does not become ready, or does not end with 0 on SIGTERM.
     """
-    command = [*_CLI, "serve", "--config", str(config)]
+    command = [*program, "--config", str(config)]
     with log.open("wb") as errors:
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=errors, env=_environ(environ)

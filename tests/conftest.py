@@ -37,16 +37,20 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Spread tests over worker processes by file, and leave out what cannot run here."""
+    of_cluster = {item.path for item in items if "cluster3" in _fixtures(item)}
     for item in items:
-        item.add_marker(pytest.mark.xdist_group(_group(item)))
-    # The longest group begins first, beside all others.
-    items.sort(key=lambda item: not item.path.is_relative_to(_TOGETHER))
+        item.add_marker(pytest.mark.xdist_group(_group(item.path, of_cluster)))
+    # The longest groups begin first, beside all others.
+    longest = ["end_to_end", "cluster3"]
+    items.sort(key=lambda item: [_group(item.path, of_cluster) == name for name in longest], reverse=True)
     _leave_out(config, items)
 
 
-def _group(item: pytest.Item) -> str:
-    """What shares a process: a file, and all end-to-end tests, which load the machine and share brokers."""
-    return str((_TOGETHER if item.path.is_relative_to(_TOGETHER) else item.path).relative_to(_HERE))
+def _group(path: Path, of_cluster: set[Path]) -> str:
+    """What shares a process: a file; all that needs a cluster; all other end-to-end tests, which load the machine."""
+    if path in of_cluster:
+        return "cluster3"
+    return str((_TOGETHER if path.is_relative_to(_TOGETHER) else path).relative_to(_HERE))
 
 
 def _leave_out(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -74,7 +78,7 @@ def broker() -> Iterator[Broker]:
         "allow.everyone.if.no.acl.found": "true",
         # Nobody stops this one, so a silence is a machine that stalls: no reason to fence the only broker there is.
         "broker.session.timeout.ms": "30000",
-        "broker.heartbeat.interval.ms": "1000",
+        "broker.heartbeat.interval.ms": "5000",
     }
     with Broker(config) as one:
         yield one

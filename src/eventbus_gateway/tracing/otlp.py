@@ -1,16 +1,17 @@
-"""Spans in the protocol of OpenTelemetry. Loaded only where traces are on: others need not pay for its memory."""
+"""Spans in the protocol of OpenTelemetry. Loaded only where traces are on: others need not pay for its memory.
 
+Spans themselves are written field by field, as Protocol Buffers have it (protobuf.dev, "Encoding"): as messages of
+the library they take more than twice as long, which was a third of what a sampled request took.
+"""
+
+import struct
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
 from google.protobuf.message import DecodeError
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
-    ExportTraceServiceRequest,
-    ExportTraceServiceResponse,
-)
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, InstrumentationScope, KeyValue
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
-from opentelemetry.proto.trace.v1 import trace_pb2
 
 from eventbus_gateway.tracing.context import Context
 from eventbus_gateway.tracing.span import Kind, Span, Value
@@ -19,11 +20,20 @@ from eventbus_gateway.tracing.span import Kind, Span, Value
 _LINKED = 0x100 | 0x200
 _RECORDED = 0x1
 _KEPT = 1_024
-_KINDS = {
-    Kind.SERVER: trace_pb2.Span.SPAN_KIND_SERVER,
-    Kind.CLIENT: trace_pb2.Span.SPAN_KIND_CLIENT,
-    Kind.PRODUCER: trace_pb2.Span.SPAN_KIND_PRODUCER,
-}
+_64_BITS = 2**64 - 1
+
+# Tags of trace.proto and common.proto: the number of a field, and how what follows is written.
+_KINDS = {Kind.SERVER: b"\x30\x02", Kind.CLIENT: b"\x30\x03", Kind.PRODUCER: b"\x30\x04"}
+_TRACE_ID, _SPAN_ID, _PARENT_ID = b"\x0a\x10", b"\x12\x08", b"\x22\x08"
+_STATE, _NAME, _ATTRIBUTE, _LINK = b"\x1a", b"\x2a", b"\x4a", b"\x6a"
+_FAILED = b"\x7a\x02\x18\x02"
+_FLAGS = b"\x85\x01" + struct.pack("<I", _RECORDED)
+_KEY, _VALUE, _TEXT, _NUMBER = b"\x0a", b"\x12", b"\x0a", b"\x18"
+_times = struct.Struct("<BQBQ").pack
+_BEGAN, _ENDED = 0x39, 0x41
+_link_flags = struct.Struct("<BI").pack
+_LINK_FLAGS = 0x35
+_RESOURCE_SPANS, _RESOURCE, _SCOPE_SPANS, _SCOPE, _SPAN = b"\x0a", b"\x0a", b"\x12", b"\x0a", b"\x12"
 
 
 class Otlp:
@@ -35,37 +45,35 @@ class Otlp:
     """
 
     def __init__(self, resource: Mapping[str, str], version: str) -> None:
-        self._resource = Resource(attributes=[_pair(*item) for item in resource.items()])
-        self._scope = InstrumentationScope(name="eventbus_gateway", version=version)
+        pairs = [KeyValue(key=name, value=AnyValue(string_value=value)) for name, value in resource.items()]
+        scope = InstrumentationScope(name="eventbus_gateway", version=version)
+        self._resource = _sized(_RESOURCE, Resource(attributes=pairs).SerializeToString())
+        self._scope = _sized(_SCOPE, scope.SerializeToString())
 
-    def span(self, span: Span) -> trace_pb2.Span:
-        """One span as a message."""
+    def span(self, span: Span) -> bytes:
+        """One span of a request."""
         trace_id, span_id, _, state = span.context
-        failed = trace_pb2.Status(code=trace_pb2.Status.STATUS_CODE_ERROR) if span.error is not None else None
-        attributes = [_pair(*item) for item in span.attributes.items()]
-        if span.error is not None:
-            attributes.append(_pair("error.type", span.error))
-        return trace_pb2.Span(
-            trace_id=bytes.fromhex(trace_id),
-            span_id=bytes.fromhex(span_id),
-            trace_state=state,
-            parent_span_id=bytes.fromhex(span.parent_id),
-            flags=_RECORDED,
-            name=span.name,
-            kind=_KINDS[span.kind],
-            start_time_unix_nano=span.began,
-            end_time_unix_nano=span.ended,
-            attributes=attributes,
-            links=[_link(link) for link in span.links],
-            status=failed,
+        parts = [_TRACE_ID, bytes.fromhex(trace_id), _SPAN_ID, bytes.fromhex(span_id)]
+        if state:
+            parts.append(_sized(_STATE, state.encode()))
+        if span.parent_id:
+            parts += (_PARENT_ID, bytes.fromhex(span.parent_id))
+        parts += (
+            _sized(_NAME, span.name.encode()),
+            _KINDS[span.kind],
+            _times(_BEGAN, span.began, _ENDED, span.ended),
         )
+        parts += [_pair(name, value) for name, value in span.attributes.items()]
+        if span.error is not None:
+            parts += (_text("error.type", span.error), _FAILED)
+        parts += [_link(link) for link in span.links]
+        parts.append(_FLAGS)
+        return _sized(_SPAN, b"".join(parts))
 
-    def request(self, spans: Sequence[trace_pb2.Span]) -> bytes:
+    def request(self, spans: Sequence[bytes]) -> bytes:
         """The body of an export; several of them, one behind the other, are the body of all their spans."""
-        scoped = trace_pb2.ScopeSpans(scope=self._scope, spans=spans)
-        of_process = trace_pb2.ResourceSpans(resource=self._resource, scope_spans=[scoped])
-        body: bytes = ExportTraceServiceRequest(resource_spans=[of_process]).SerializeToString()
-        return body
+        scoped = _sized(_SCOPE_SPANS, b"".join((self._scope, *spans)))
+        return _sized(_RESOURCE_SPANS, self._resource + scoped)
 
     @staticmethod
     def rejected(answer: bytes) -> int:
@@ -77,20 +85,40 @@ class Otlp:
         return max(0, response.partial_success.rejected_spans)
 
 
-def _pair(name: str, value: Value) -> KeyValue:
-    return _text(name, value) if isinstance(value, str) else KeyValue(key=name, value=AnyValue(int_value=value))
+def _pair(name: str, value: Value) -> bytes:
+    if isinstance(value, str):
+        return _text(name, value)
+    return _attribute(name, _NUMBER + _varint(value & _64_BITS))
 
 
 @lru_cache(maxsize=_KEPT)
-def _text(name: str, value: str) -> KeyValue:
-    """Nearly all texts are names of routes, topics and the like: to make each again costs half of a span."""
-    return KeyValue(key=name, value=AnyValue(string_value=value))
+def _text(name: str, value: str) -> bytes:
+    """Nearly all texts are names of routes, topics and the like."""
+    return _attribute(name, _sized(_TEXT, value.encode()))
 
 
-def _link(to: Context) -> trace_pb2.Span.Link:
+def _attribute(name: str, value: bytes) -> bytes:
+    return _sized(_ATTRIBUTE, _sized(_KEY, name.encode()) + _sized(_VALUE, value))
+
+
+def _link(to: Context) -> bytes:
     # Without the state, which callers choose and which would be most of a span with many links.
-    return trace_pb2.Span.Link(
-        trace_id=bytes.fromhex(to.trace_id),
-        span_id=bytes.fromhex(to.span_id),
-        flags=_LINKED | to.sampled,
+    flags = _link_flags(_LINK_FLAGS, _LINKED | to.sampled)
+    return _sized(
+        _LINK, b"".join((_TRACE_ID, bytes.fromhex(to.trace_id), _SPAN_ID, bytes.fromhex(to.span_id), flags))
     )
+
+
+def _sized(tag: bytes, content: bytes) -> bytes:
+    size = len(content)
+    return b"%s%c%s" % (tag, size, content) if size < 0x80 else b"".join((tag, _varint(size), content))
+
+
+def _varint(number: int) -> bytes:
+    """Seven bits in each byte, the lowest first; the eighth says that more follow."""
+    written = bytearray()
+    while number > 0x7F:
+        written.append(number & 0x7F | 0x80)
+        number >>= 7
+    written.append(number)
+    return bytes(written)

@@ -7,7 +7,7 @@ the floor again, so that a machine that is slow for a while is slow for both. Th
   a constant, under the same load;
 - ``publish-batch100``: librdkafka in a plain loop, with the very records that the gateway has written;
 - ``publish-key`` and ``publish-token``: the same gateway under the same load, where nobody looks at the credentials;
-- ``publish-traced``: the same process under the same load, told to be a gateway where nothing is traced;
+- ``publish-traced``: the same process under the same load, in turns a gateway where nothing is traced;
 - ``metrics-cost``: the same gateway inside this process, whose writers of metrics do nothing;
 - ``pull-…``: librdkafka in a plain loop that reads and decodes the very records that are pulled;
 - ``webhook-…``: such a loop that also sends them with aiohttp, in requests of the same size;

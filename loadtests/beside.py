@@ -1,14 +1,14 @@
 """Two gateways under the same load, in turns: what one of them does more is the difference."""
 
 import contextlib
+import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 from tests.broker import Broker, free_port
 
-from loadtests.either import PLAIN, TRACE
+from loadtests.either import COUNT
 from loadtests.load import histogram, rss_mib
 from loadtests.measuring import BENCHMARKS, Failed, loaded, shown, written
 from loadtests.processes import EITHER, SERVE, Served, gateway
@@ -19,20 +19,6 @@ Config = Callable[[tuple[int, int]], str]
 
 _SINGLE = BENCHMARKS[0]
 _WARM_UP_SECONDS = 0.5
-
-
-class Turn(NamedTuple):
-    """Whose turn it is.
-
-    Args:
-        what: ``gateway`` or ``floor``.
-        served: its process.
-        signal: what makes that process be this one; None where it is only this one.
-    """
-
-    what: str
-    served: Served
-    signal: int | None = None
 
 
 class Beside:
@@ -65,34 +51,50 @@ class Beside:
         Raises:
             Failed: an event was refused, or Kafka holds another number of records than were answered.
         """
+        self._answered = 0
+        before = written(self._broker.bootstrap)
         with self._gateway(f"{name}-floor", floor) as plain, self._gateway(name, measured) as other:
-            return self._measure(name, Turn("floor", plain), Turn("gateway", other), headers, rounds)
+            # The very same requests, or what a longer head takes would count for what is done with it. Short and
+            # mirrored: the difference is small, and a machine that gets slower meanwhile does so for both.
+            turns = [("floor", plain), ("gateway", other), ("gateway", other), ("floor", plain)] * rounds
+            intervals = [shown(self._interval(what, served, headers)) for what, served in turns]
+            memory = rss_mib(other.pid)
+        stored = written(self._broker.bootstrap) - before
+        if stored != self._answered:
+            raise Failed(f"{self._answered} events were answered as stored, but Kafka has {stored} of them")
+        return result(name, intervals, memory)
 
-    def measure_either(self, name: str, measured: Config, rounds: int) -> Result:
-        """Measure one that is both, in turns: for differences that are smaller than those of two equal processes.
+    def measure_either(self, name: str, config: Config, turns: int) -> Result:
+        """Measure one that is both, many times in each second: for what is less than two equal processes differ.
 
         Args:
             name: how it is reported.
-            measured: its configuration.
-            rounds: how often it has two turns as each.
+            config: of the gateway that does more.
+            turns: how many times as long as one interval that takes.
 
         Raises:
             Failed: an event was refused, or Kafka holds another number of records than were answered.
         """
-        with self._gateway(name, measured, EITHER) as served:
-            return self._measure(name, Turn("floor", served, PLAIN), Turn("gateway", served, TRACE), "", rounds)
-
-    def _measure(self, name: str, floor: Turn, measured: Turn, headers: str, rounds: int) -> Result:
-        self._answered = 0
         before = written(self._broker.bootstrap)
-        # The very same requests, or what a longer head takes would count for what is done with it. Short and
-        # mirrored: the difference is small, and a machine that gets slower meanwhile does so for both.
-        turns = [floor, measured, measured, floor] * rounds
-        intervals = [shown(self._interval(turn, headers)) for turn in turns]
+        counted = self._folder / f"{name}.json"
+        with self._gateway(name, config, (*EITHER, "--counted", str(counted))) as served:
+            warm = loaded(_SINGLE, served, _SINGLE.success, self._seconds, warm_up_seconds=_WARM_UP_SECONDS)
+            os.kill(served.pid, COUNT)
+            report = loaded(_SINGLE, served, _SINGLE.success, turns * self._seconds, warm_up_seconds=0.0)
+            os.kill(served.pid, COUNT)
+            memory = rss_mib(served.pid)
+        answered = sum(each.answers[_SINGLE.success] for each in (warm, report))
         stored = written(self._broker.bootstrap) - before
-        if stored != self._answered:
-            raise Failed(f"{self._answered} events were answered as stored, but Kafka has {stored} of them")
-        return result(name, intervals, rss_mib(measured.served.pid))
+        if stored != answered:
+            raise Failed(f"{answered} events were answered as stored, but Kafka has {stored} of them")
+        latencies = histogram(report)
+        intervals = [
+            shown(Interval(what, events, seconds, cpu, latencies))
+            for what, (events, seconds, cpu) in zip(
+                ("floor", "gateway"), json.loads(counted.read_text()), strict=True
+            )
+        ]
+        return result(name, intervals, memory)
 
     @property
     def bootstrap(self) -> str:
@@ -107,10 +109,8 @@ class Beside:
         with gateway(file, ports, self._environ, self._folder / f"{name}.log", program) as served:
             yield served
 
-    def _interval(self, turn: Turn, headers: str) -> Interval:
-        if turn.signal is not None:
-            os.kill(turn.served.pid, turn.signal)
-        report = loaded(_SINGLE, turn.served, _SINGLE.success, self._seconds, headers, _WARM_UP_SECONDS)
+    def _interval(self, what: str, served: Served, headers: str) -> Interval:
+        report = loaded(_SINGLE, served, _SINGLE.success, self._seconds, headers, _WARM_UP_SECONDS)
         self._answered += report.answers[_SINGLE.success]
         events = report.measured[_SINGLE.success]
-        return Interval(turn.what, events, report.seconds, report.server_cpu_seconds, histogram(report))
+        return Interval(what, events, report.seconds, report.server_cpu_seconds, histogram(report))

@@ -1,12 +1,14 @@
-"""A gateway that traces and can be told not to: ``python -m loadtests.either --config FILE``.
+"""A gateway that traces in turns with one that knows of no traces: ``python -m loadtests.either --config FILE``.
 
-Two equal processes differ by some percent, which is more than traces cost. So both are measured in the same one:
-SIGUSR1 has it trace, as it does at first, and SIGUSR2 has it answer as a gateway does that knows of no traces.
+Two equal processes differ by some percent, and so do the seconds of one: more than traces cost. So both are the same
+process, many times in each second, and it counts its own requests and CPU time for each.
 """
 
 import asyncio
+import json
 import os
 import signal
+import time
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
@@ -22,51 +24,82 @@ from eventbus_gateway.api.traced import TracedGateway
 from eventbus_gateway.app import App, Subscribing
 from eventbus_gateway.cli_config import load_or_exit
 
-TRACE, PLAIN = signal.SIGUSR1, signal.SIGUSR2
+COUNT = signal.SIGUSR1
+"""Has it begin to count, and end."""
+# Each turn has some thousand requests; those that are under way at its end belong to both.
+_TURN_SECONDS = 0.2
 
 
 class Either(Gateway):
-    """Answers as one of two.
+    """Answers as one of two, in turns.
 
     Args:
-        traced: the one that traces; the other one has its parts.
+        traced: the one that traces; the other one is what that does without.
     """
 
     def __init__(self, traced: TracedGateway) -> None:
         self.router = traced.router
         self.refuse = traced.refuse  # type: ignore[method-assign]
-        self._plain = super(TracedGateway, traced).handle
-        self._traced = self._now = traced.handle
+        self._ways = (super(TracedGateway, traced).handle, traced.handle)
+        self._turn = 0
+        self._now = self._ways[0]
+        self._counting = False
+        self._requests = 0
+        self._began = self._cpu = 0.0
+        self.counted = [[0, 0.0, 0.0], [0, 0.0, 0.0]]
+        """Requests, seconds and CPU seconds without traces, and with them."""
 
     def handle(self, request: Request, match: Match | None = None) -> Coroutine[Any, Any, Answer]:
         """See ``Gateway.handle``."""
+        self._requests += 1
         return self._now(request, match)
 
-    def turn(self, number: int) -> None:
-        """Be the one that a signal stands for."""
-        self._now = self._traced if number == TRACE else self._plain
+    def count(self) -> None:
+        """Begin to count, or end."""
+        self._end_turn()
+        self._counting = not self._counting
+
+    def take_turns(self) -> None:
+        """Be the other one, again and again."""
+        self._end_turn()
+        self._turn = 1 - self._turn
+        self._now = self._ways[self._turn]
+        asyncio.get_running_loop().call_later(_TURN_SECONDS, self.take_turns)
+
+    def _end_turn(self) -> None:
+        now, cpu = time.monotonic(), time.process_time()
+        if self._counting:
+            sums = self.counted[self._turn]
+            for at, more in enumerate((self._requests, now - self._began, cpu - self._cpu)):
+                sums[at] += more
+        self._requests, self._began, self._cpu = 0, now, cpu
 
 
 class EitherApp(App):
     """The process of such a gateway."""
 
+    either: Either
+
     def _gateway(self, parts: Subscribing | None) -> Gateway:
         traced = super()._gateway(parts)
         assert isinstance(traced, TracedGateway)
-        either = Either(traced)
-        for number in (TRACE, PLAIN):
-            asyncio.get_running_loop().add_signal_handler(number, either.turn, number)
-        return either
+        self.either = Either(traced)
+        self.either.take_turns()
+        asyncio.get_running_loop().add_signal_handler(COUNT, self.either.count)
+        return self.either
 
 
 @click.command()
 @click.option("--config", "path", type=click.Path(path_type=Path), required=True)
-def main(path: Path) -> None:
-    """Serve until SIGTERM."""
+@click.option("--counted", type=click.Path(path_type=Path), required=True)
+def main(path: Path, counted: Path) -> None:
+    """Serve until SIGTERM, then write what was counted."""
     config = load_or_exit(path, os.environ)
     logs.configure()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(EitherApp(config).run())
+        app = EitherApp(config)
+        runner.run(app.run())
+    counted.write_text(json.dumps(app.either.counted))
 
 
 if __name__ == "__main__":

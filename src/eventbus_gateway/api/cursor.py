@@ -19,6 +19,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 
 from eventbus_gateway.errors import InvalidCursor
+from eventbus_gateway.varints import varint
 
 _VERSION = 1
 _HEAD = 1 + 4 + 6
@@ -39,11 +40,11 @@ class CursorWriter:
 
     def __init__(self, topic: str, positions: Mapping[int, int]) -> None:
         self._topic = _digest(topic)
-        self._offsets = [_varint(positions[partition]) for partition in range(len(positions))]
+        self._offsets = [varint(positions[partition]) for partition in range(len(positions))]
 
     def move(self, partition: int, offset: int) -> None:
         """The next offset of one partition."""
-        self._offsets[partition] = _varint(offset)
+        self._offsets[partition] = varint(offset)
 
     def text(self) -> str:
         """The cursor."""
@@ -93,15 +94,6 @@ def positions_in(cursor: str, topic: str) -> dict[int, int]:
 @lru_cache(maxsize=1_024)
 def _digest(topic: str) -> bytes:
     return hashlib.blake2b(topic.encode(), digest_size=6).digest()
-
-
-def _varint(number: int) -> bytes:
-    out = bytearray()
-    while number > 127:
-        out.append(number & 127 | 128)
-        number >>= 7
-    out.append(number)
-    return bytes(out)
 
 
 def _offsets(raw: bytes, at: int) -> list[int]:

@@ -15,6 +15,7 @@ from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 
 from eventbus_gateway.tracing.context import Context
 from eventbus_gateway.tracing.span import Kind, Span, Value
+from eventbus_gateway.varints import varint
 
 # trace.proto: the context is known to be, and is, of another process.
 _LINKED = 0x100 | 0x200
@@ -88,7 +89,7 @@ class Otlp:
 def _pair(name: str, value: Value) -> bytes:
     if isinstance(value, str):
         return _text(name, value)
-    return _attribute(name, _NUMBER + _varint(value & _64_BITS))
+    return _attribute(name, _NUMBER + varint(value & _64_BITS))
 
 
 @lru_cache(maxsize=_KEPT)
@@ -111,14 +112,4 @@ def _link(to: Context) -> bytes:
 
 def _sized(tag: bytes, content: bytes) -> bytes:
     size = len(content)
-    return b"%s%c%s" % (tag, size, content) if size < 0x80 else b"".join((tag, _varint(size), content))
-
-
-def _varint(number: int) -> bytes:
-    """Seven bits in each byte, the lowest first; the eighth says that more follow."""
-    written = bytearray()
-    while number > 0x7F:
-        written.append(number & 0x7F | 0x80)
-        number >>= 7
-    written.append(number)
-    return bytes(written)
+    return b"%s%c%s" % (tag, size, content) if size < 0x80 else b"".join((tag, varint(size), content))

@@ -115,6 +115,12 @@ def test_what_a_caller_does_not_sample_leaves_no_span_and_goes_on_as_it_came(
     assert [span.name for span in collector.spans] == ["GET /v1/topics"]
 
 
+def test_a_read_at_the_path_of_publishes_is_a_read(gateway: Served, collector: Collector) -> None:
+    answer = gateway.client.get("/v1/topics/notes/events")
+    assert (answer.status_code, answer.json()["events"]) == (200, [])
+    assert collector.named(f"GET {ROUTE}").attributes["http.response.status_code"] == 200
+
+
 def test_a_batch_is_one_span_with_their_number(gateway: Served, collector: Collector) -> None:
     answer = publish(gateway, "notes", lines(*[{"a": number} for number in range(7)]), "application/x-ndjson")
     assert answer.status_code == 200

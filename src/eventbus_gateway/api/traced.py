@@ -14,9 +14,9 @@ import orjson
 
 from eventbus_gateway.api.attributes import trace_headers
 from eventbus_gateway.api.gateway import Gateway
-from eventbus_gateway.api.http import Answer, Request
+from eventbus_gateway.api.http import Answer, Handler, Request
 from eventbus_gateway.api.publish import Publish
-from eventbus_gateway.api.routes import Match, Router
+from eventbus_gateway.api.routes import Match, Route, Router
 from eventbus_gateway.errors import GatewayError
 from eventbus_gateway.kafka.records import Outcome, Record, RecordSink, Stored
 from eventbus_gateway.logs import trace_fields, working_on
@@ -51,8 +51,10 @@ class TracedGateway(Gateway):
         self._tracer = tracer
         self._left = tracer.sampler.gap()
         self._untraced = super().handle
-        self._publishes = {
-            route.template: route.handler.through(TracedSink(route.handler.sink, tracer, max_record_bytes))
+        self._publishing: dict[Handler, Route] = {
+            route.handler: route._replace(
+                handler=route.handler.through(TracedSink(route.handler.sink, tracer, max_record_bytes))
+            )
             for route in router.routes
             if isinstance(route.handler, Publish)
         }
@@ -96,8 +98,8 @@ class TracedGateway(Gateway):
 
     def _traced_match(self, match: Match) -> Match:
         """The same, with publishes whose records name their trace."""
-        handler = self._publishes.get(match.route.template)
-        return match if handler is None else Match(match.route._replace(handler=handler), match.params)
+        route = self._publishing.get(match.route.handler)
+        return match if route is None else Match(route, match.params)
 
 
 def _describe(span: Span, request: Request, match: Match | None, answer: Answer) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from tests.broker import Broker, free_port
 
 from loadtests.either import COUNT
-from loadtests.load import histogram, rss_mib
+from loadtests.load import Report, histogram, rss_mib
 from loadtests.measuring import BENCHMARKS, Failed, loaded, shown, written
 from loadtests.processes import EITHER, SERVE, Served, gateway
 from loadtests.results import Interval, Result, result
@@ -19,6 +19,7 @@ Config = Callable[[tuple[int, int]], str]
 
 _SINGLE = BENCHMARKS[0]
 _WARM_UP_SECONDS = 0.5
+_ROUNDS = 2
 
 
 class Beside:
@@ -38,7 +39,7 @@ class Beside:
         self._environ = environ
         self._answered = 0
 
-    def measure(self, name: str, floor: Config, measured: Config, headers: str = "", rounds: int = 2) -> Result:
+    def measure(self, name: str, floor: Config, measured: Config, headers: str = "") -> Result:
         """Measure one.
 
         Args:
@@ -46,22 +47,20 @@ class Beside:
             floor: of the gateway beside.
             measured: of the gateway that does more.
             headers: further lines of each head, each with its line end.
-            rounds: how often both have two turns.
 
         Raises:
             Failed: an event was refused, or Kafka holds another number of records than were answered.
         """
-        self._answered = 0
-        before = written(self._broker.bootstrap)
-        with self._gateway(f"{name}-floor", floor) as plain, self._gateway(name, measured) as other:
+        with (
+            self._all_stored(),
+            self._gateway(f"{name}-floor", floor) as plain,
+            self._gateway(name, measured) as other,
+        ):
             # The very same requests, or what a longer head takes would count for what is done with it. Short and
             # mirrored: the difference is small, and a machine that gets slower meanwhile does so for both.
-            turns = [("floor", plain), ("gateway", other), ("gateway", other), ("floor", plain)] * rounds
+            turns = [("floor", plain), ("gateway", other), ("gateway", other), ("floor", plain)] * _ROUNDS
             intervals = [shown(self._interval(what, served, headers)) for what, served in turns]
             memory = rss_mib(other.pid)
-        stored = written(self._broker.bootstrap) - before
-        if stored != self._answered:
-            raise Failed(f"{self._answered} events were answered as stored, but Kafka has {stored} of them")
         return result(name, intervals, memory)
 
     def measure_either(self, name: str, config: Config, turns: int) -> Result:
@@ -75,25 +74,16 @@ class Beside:
         Raises:
             Failed: an event was refused, or Kafka holds another number of records than were answered.
         """
-        before = written(self._broker.bootstrap)
         counted = self._folder / f"{name}.json"
-        with self._gateway(name, config, (*EITHER, "--counted", str(counted))) as served:
-            warm = loaded(_SINGLE, served, _SINGLE.success, self._seconds, warm_up_seconds=_WARM_UP_SECONDS)
+        program = (*EITHER, "--counted", str(counted))
+        with self._all_stored(), self._gateway(name, config, program) as served:
+            self._loaded(served, self._seconds)
             os.kill(served.pid, COUNT)
-            report = loaded(_SINGLE, served, _SINGLE.success, turns * self._seconds, warm_up_seconds=0.0)
+            latencies = histogram(self._loaded(served, turns * self._seconds, warm_up_seconds=0.0))
             os.kill(served.pid, COUNT)
             memory = rss_mib(served.pid)
-        answered = sum(each.answers[_SINGLE.success] for each in (warm, report))
-        stored = written(self._broker.bootstrap) - before
-        if stored != answered:
-            raise Failed(f"{answered} events were answered as stored, but Kafka has {stored} of them")
-        latencies = histogram(report)
-        intervals = [
-            shown(Interval(what, events, seconds, cpu, latencies))
-            for what, (events, seconds, cpu) in zip(
-                ("floor", "gateway"), json.loads(counted.read_text()), strict=True
-            )
-        ]
+        sums = zip(("floor", "gateway"), json.loads(counted.read_text()), strict=True)
+        intervals = [shown(Interval(what, events, took, cpu, latencies)) for what, (events, took, cpu) in sums]
         return result(name, intervals, memory)
 
     @property
@@ -109,8 +99,28 @@ class Beside:
         with gateway(file, ports, self._environ, self._folder / f"{name}.log", program) as served:
             yield served
 
+    @contextlib.contextmanager
+    def _all_stored(self) -> Iterator[None]:
+        """Hold what was answered meanwhile to what Kafka has then.
+
+        Raises:
+            Failed: Kafka has another number of records.
+        """
+        self._answered = 0
+        before = written(self._broker.bootstrap)
+        yield
+        stored = written(self._broker.bootstrap) - before
+        if stored != self._answered:
+            raise Failed(f"{self._answered} events were answered as stored, but Kafka has {stored} of them")
+
     def _interval(self, what: str, served: Served, headers: str) -> Interval:
-        report = loaded(_SINGLE, served, _SINGLE.success, self._seconds, headers, _WARM_UP_SECONDS)
-        self._answered += report.answers[_SINGLE.success]
+        report = self._loaded(served, self._seconds, headers)
         events = report.measured[_SINGLE.success]
         return Interval(what, events, report.seconds, report.server_cpu_seconds, histogram(report))
+
+    def _loaded(
+        self, served: Served, seconds: float, headers: str = "", warm_up_seconds: float = _WARM_UP_SECONDS
+    ) -> Report:
+        report = loaded(_SINGLE, served, _SINGLE.success, seconds, headers, warm_up_seconds)
+        self._answered += report.answers[_SINGLE.success]
+        return report

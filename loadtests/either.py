@@ -1,4 +1,4 @@
-"""A gateway that traces in turns with one that knows of no traces: ``python -m loadtests.either --config FILE``.
+"""A gateway that traces in turns with one that knows of no traces: ``python -m loadtests.either``.
 
 Two equal processes differ by some percent, and so do the seconds of one: more than traces cost. So both are the same
 process, many times in each second, and it counts its own requests and CPU time for each.

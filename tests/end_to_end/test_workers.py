@@ -212,13 +212,17 @@ def test_each_worker_hands_out_what_any_of_them_serves_also_after_one_was_killed
 
 def _reached(crew: Crew, stack: contextlib.ExitStack) -> http.client.HTTPConnection:
     """A connection to a worker that lives: for a moment the system goes on giving new ones to a killed one."""
-    deadline = time.monotonic() + PATIENCE
-    while time.monotonic() < deadline:
+    answering: list[http.client.HTTPConnection] = []
+
+    def answers() -> bool:
         with contextlib.suppress(OSError, http.client.HTTPException):
             [caller] = stack.enter_context(connections(crew.port, 1))
             if ask(caller, "GET", "/v1/topics")[0] == 200:
-                return caller
-    raise AssertionError("no worker answers")
+                answering.append(caller)
+        return bool(answering)
+
+    crew.until(answers, "a worker to answer")
+    return answering[0]
 
 
 def _slots(crew: Crew) -> list[int]:

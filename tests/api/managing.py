@@ -36,9 +36,10 @@ from eventbus_gateway.kafka.reader import KafkaReader
 from eventbus_gateway.kafka.records import Stored
 from eventbus_gateway.kafka.settings import KafkaSettings
 from eventbus_gateway.subscriptions.codecs import Codecs
+from eventbus_gateway.subscriptions.forms import Form
 from eventbus_gateway.subscriptions.leased import Cause, DeadLetter, Leased, Origin
 from eventbus_gateway.subscriptions.letters import letter
-from eventbus_gateway.subscriptions.outgoing import Form, Outgoing
+from eventbus_gateway.subscriptions.outgoing import Outgoing
 from eventbus_gateway.subscriptions.resource import Subscription
 from eventbus_gateway.subscriptions.settings import SubscriptionSettings
 from eventbus_gateway.subscriptions.terms import Term

@@ -24,9 +24,10 @@ from eventbus_gateway.kafka.settings import ConsumeSettings, KafkaSettings
 from eventbus_gateway.schema_ids import SchemaId
 from eventbus_gateway.subscriptions.calls import Ask, Settling, Verb
 from eventbus_gateway.subscriptions.codecs import Codec
+from eventbus_gateway.subscriptions.forms import Form
 from eventbus_gateway.subscriptions.leased import Outcome
 from eventbus_gateway.subscriptions.means import Means
-from eventbus_gateway.subscriptions.outgoing import Form, Outgoing
+from eventbus_gateway.subscriptions.outgoing import Outgoing
 from eventbus_gateway.subscriptions.resource import Subscription, created
 from eventbus_gateway.subscriptions.settings import SubscriptionSettings
 from eventbus_gateway.subscriptions.shard import Shard

@@ -10,11 +10,12 @@ import pytest
 from eventbus_gateway.errors import CorruptRecord, RegistryUnavailable, SchemaMissing, TopicUnreadable
 from eventbus_gateway.kafka.consumed import NO_HEADERS, Consumed, Headers
 from eventbus_gateway.schema_ids import SchemaId
+from eventbus_gateway.subscriptions.forms import Form
 from eventbus_gateway.subscriptions.intake import Intake
 from eventbus_gateway.subscriptions.leased import Leased, Order
 from eventbus_gateway.subscriptions.letters import LetterTopic
 from eventbus_gateway.subscriptions.matchings import Matchings
-from eventbus_gateway.subscriptions.outgoing import Form, Opened, Outgoing
+from eventbus_gateway.subscriptions.outgoing import Opened, Outgoing
 from eventbus_gateway.subscriptions.patterns import Pattern, compile_filter
 from eventbus_gateway.subscriptions.supply import Supply
 from eventbus_gateway.subscriptions.terms import Term

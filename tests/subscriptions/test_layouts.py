@@ -12,10 +12,11 @@ from eventbus_gateway.errors import CorruptRecord
 from eventbus_gateway.kafka.consumed import Consumed, Headers, RecordHeaders
 from eventbus_gateway.schema_ids import SchemaId
 from eventbus_gateway.subscriptions.codecs import Codec
+from eventbus_gateway.subscriptions.forms import Form
 from eventbus_gateway.subscriptions.layouts import MAX_LAYOUTS, Layouts
-from eventbus_gateway.subscriptions.outgoing import Form, Outgoing
+from eventbus_gateway.subscriptions.outgoing import Outgoing
 
-TAIL = (b',"ackToken":"', b"AAE", b'"}')
+TAIL = b',"ackToken":"AAE"}'
 GATEWAY: RecordHeaders = [
     ("content-type", b"application/json"),
     ("ce_specversion", b"1.0"),
@@ -64,7 +65,7 @@ def record(headers: RecordHeaders, value: bytes | None = b'{"a":1}', **others: A
 def spelled(out: Outgoing, one: Consumed) -> bytes | None:
     """The text by way of an object, None where a schema has to be fetched."""
     event = out.event(one)
-    return b"".join((orjson.dumps(event)[:-1], *TAIL)) if event is not None else None
+    return orjson.dumps(event)[:-1] + TAIL if event is not None else None
 
 
 NAMES = st.sampled_from(

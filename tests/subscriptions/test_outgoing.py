@@ -13,7 +13,8 @@ import pytest
 from eventbus_gateway.errors import CorruptRecord, RegistryUnavailable, SchemaMissing, SchemaUnusable
 from eventbus_gateway.kafka.consumed import Consumed, Headers, RecordHeaders
 from eventbus_gateway.schema_ids import GlueFraming, SchemaId
-from eventbus_gateway.subscriptions.outgoing import Event, Form, Outgoing, SchemaNeeded
+from eventbus_gateway.subscriptions.forms import Form, SchemaNeeded
+from eventbus_gateway.subscriptions.outgoing import Event, Outgoing
 
 TIMESTAMP = 1_767_225_600_123
 TIME = "2026-01-01T00:00:00.123Z"

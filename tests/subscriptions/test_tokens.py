@@ -107,6 +107,6 @@ def test_many_tokens_of_one_state_give_their_references_back(references: list[Re
     texts = [text_of(reference) for reference in together]
     assert parse_all(texts) == together
     start = prefix(1, acquisition, 0, 0)
-    assert [start + end.decode() for end in ends([(one.offset, one.delivery_count) for one in references])] == [
+    assert [(start + end).decode() for end in ends([(one.offset, one.delivery_count) for one in references])] == [
         token(start, one.offset, one.delivery_count) for one in references
     ]

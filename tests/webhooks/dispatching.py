@@ -9,10 +9,11 @@ from tests.webhooks.jumping import after, clock, epoch
 
 from eventbus_gateway.kafka.consumed import Consumed, Headers
 from eventbus_gateway.subscriptions.codecs import Codecs
+from eventbus_gateway.subscriptions.forms import Form
 from eventbus_gateway.subscriptions.hand import Hand
 from eventbus_gateway.subscriptions.leased import DeadLetter
 from eventbus_gateway.subscriptions.leases import Leases
-from eventbus_gateway.subscriptions.outgoing import Form, Outgoing
+from eventbus_gateway.subscriptions.outgoing import Outgoing
 from eventbus_gateway.subscriptions.resource import Subscription, created
 from eventbus_gateway.subscriptions.spec import Spec
 from eventbus_gateway.subscriptions.supply import Supply

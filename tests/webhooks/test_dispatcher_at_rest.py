@@ -7,9 +7,10 @@ import pytest
 from tests.subscriptions.serving import NoCodecs
 
 from eventbus_gateway.kafka.consumed import NO_HEADERS, Consumed
+from eventbus_gateway.subscriptions.forms import Form
 from eventbus_gateway.subscriptions.hand import Hand
 from eventbus_gateway.subscriptions.leases import Leases
-from eventbus_gateway.subscriptions.outgoing import Form, Outgoing
+from eventbus_gateway.subscriptions.outgoing import Outgoing
 from eventbus_gateway.subscriptions.resource import created
 from eventbus_gateway.subscriptions.spec import Spec
 from eventbus_gateway.subscriptions.supply import Supply

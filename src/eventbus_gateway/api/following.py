@@ -11,7 +11,8 @@ from eventbus_gateway.api.drain import Drain
 from eventbus_gateway.errors import GatewayError
 from eventbus_gateway.kafka.consumed import Consumed
 from eventbus_gateway.kafka.reading import Ask, Edge, EventReader, Lost, Page
-from eventbus_gateway.subscriptions.outgoing import Event, Opened, Outgoing, SchemaNeeded
+from eventbus_gateway.subscriptions.forms import SchemaNeeded
+from eventbus_gateway.subscriptions.outgoing import Event, Opened, Outgoing
 from eventbus_gateway.subscriptions.patterns import Pattern
 from eventbus_gateway.subscriptions.turns import Turn
 

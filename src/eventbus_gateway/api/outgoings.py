@@ -4,7 +4,8 @@ from eventbus_gateway.api.topics import Topic
 from eventbus_gateway.schema_ids import SchemaId
 from eventbus_gateway.schemas.cache import CodecOptions, Schemas
 from eventbus_gateway.subscriptions.codecs import Codec
-from eventbus_gateway.subscriptions.outgoing import Form, Outgoing
+from eventbus_gateway.subscriptions.forms import Form
+from eventbus_gateway.subscriptions.outgoing import Outgoing
 
 
 class _TopicCodecs:

@@ -7,9 +7,10 @@ from typing import NamedTuple, Protocol
 from eventbus_gateway.errors import GatewayError
 from eventbus_gateway.kafka.consumed import Consumed
 from eventbus_gateway.kafka.partitions import Partition
+from eventbus_gateway.subscriptions.forms import SchemaNeeded
 from eventbus_gateway.subscriptions.leased import Leased
 from eventbus_gateway.subscriptions.letters import LetterTopic
-from eventbus_gateway.subscriptions.outgoing import Opened, Outgoing, SchemaNeeded
+from eventbus_gateway.subscriptions.outgoing import Opened, Outgoing
 from eventbus_gateway.subscriptions.patterns import Pattern
 from eventbus_gateway.subscriptions.supply import Supply
 from eventbus_gateway.subscriptions.window import Event

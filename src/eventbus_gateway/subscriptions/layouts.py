@@ -33,7 +33,7 @@ class Layout(NamedTuple):
         content_type: place of the value that says what the data is, None where none does.
         is_whole: whether the headers say all that an event has anyway. Else the values of ``_FILLED_IN`` have to
             follow those of the headers.
-        choose: the values that go into the text, in the order of the places there.
+        choose: the values that go into the text, in the order of the places there; of whole columns likewise.
         keyed: the text, with places for these, then for partition, offset and key; the data follow.
         keyless: the same without a place for a key.
     """
@@ -42,7 +42,7 @@ class Layout(NamedTuple):
     id: int | None
     content_type: int | None
     is_whole: bool
-    choose: Callable[[Values], tuple[bytes, ...]]
+    choose: Callable[[Sequence[Any]], tuple[Any, ...]]
     keyed: bytes
     keyless: bytes
 

@@ -57,7 +57,7 @@ class Origin(NamedTuple):
     topic_index: int
     topic: str
     partition: int
-    prefix: str
+    prefix: bytes
 
     @classmethod
     def of(cls, shard: int, acquisition: int, topic_index: int, topic: str, partition: int) -> "Origin":

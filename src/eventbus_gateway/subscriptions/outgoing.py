@@ -12,86 +12,28 @@ A schema registry that gives no answer makes no event undecodable: that is raise
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import orjson
 
 from eventbus_gateway.base64_text import base64_text
 from eventbus_gateway.errors import CorruptRecord, SchemaMissing, SchemaUnusable
 from eventbus_gateway.kafka.consumed import Consumed
-from eventbus_gateway.schema_ids import CONFLUENT, Framing, SchemaId
+from eventbus_gateway.schema_ids import SchemaId
 from eventbus_gateway.subscriptions.attributes import key_text, stored_attributes
-from eventbus_gateway.subscriptions.codecs import Codec, Codecs, Unpacking
+from eventbus_gateway.subscriptions.codecs import Codec, Unpacking
+from eventbus_gateway.subscriptions.forms import AVRO, IS_AVRO, JSON, Form, NotDecoded, SchemaNeeded, Undecodable
 from eventbus_gateway.subscriptions.instants import Timestamps
 from eventbus_gateway.subscriptions.layouts import Layouts, Values, are_plain
 from eventbus_gateway.subscriptions.patterns import Pattern
-from eventbus_gateway.subscriptions.splicing import checked, in_line
+from eventbus_gateway.subscriptions.splicing import all_checked, checked, in_line
 
 Event = dict[str, Any]
 """An event as orjson renders it: members by name, ``data`` as a value or as a fragment of JSON text."""
 
-AVRO = "application/avro"
-JSON = "application/json"
-_IS_AVRO = {AVRO: True, JSON: False}
-_IS_STORED_AVRO: dict[bytes | None, bool] = {name.encode(): is_avro for name, is_avro in _IS_AVRO.items()}
 _OCTETS = "application/octet-stream"
 _MAX_RECENT = 16
-
-
-class Undecodable(NamedTuple):
-    """Why a record cannot be decoded.
-
-    Args:
-        code: stable word for it.
-        reason: a sentence for people that quotes nothing.
-    """
-
-    code: str
-    reason: str
-
-
 _NO_JSON = Undecodable("invalid_json", "The record is not JSON.")
-
-
-class Form(NamedTuple):
-    """How the records of one topic are stored.
-
-    Args:
-        topic: its name.
-        is_avro: values are Avro, where their content type does not say otherwise; else JSON.
-        has_avro_keys: keys are Avro, else text.
-        source: ``source`` of events without one.
-        type: ``type`` of events without one; None takes the name of the schema, else that of the topic.
-        codecs: where the writers' schemas are found.
-        framing: how records name those schemas.
-    """
-
-    topic: str
-    is_avro: bool
-    has_avro_keys: bool
-    source: str
-    type: str | None
-    codecs: Codecs
-    framing: Framing = CONFLUENT
-
-
-class SchemaNeeded(Exception):
-    """A record cannot be looked at before a schema is fetched, which :meth:`Opened.prepare` does.
-
-    Args:
-        schema_id: which one.
-    """
-
-    def __init__(self, schema_id: SchemaId) -> None:
-        super().__init__(schema_id)
-        self.schema_id = schema_id
-
-
-class _NotDecoded(Exception):
-    def __init__(self, why: Undecodable) -> None:
-        super().__init__(why.code)
-        self.why = why
-
 
 Found = Mapping[SchemaId, Codec | Undecodable]
 _NOTHING: Found = {}
@@ -113,7 +55,7 @@ class Outgoing:
         self._rendered = Timestamps()
         self.layouts = Layouts(form.topic)
 
-    def text(self, record: Consumed, tail: Sequence[bytes]) -> bytes | None:
+    def text(self, record: Consumed, tail: bytes) -> bytes | None:
         """The JSON text of an event; None where it is not put together that easily: then :meth:`event` tells more.
 
         Args:
@@ -121,23 +63,42 @@ class Outgoing:
             tail: what follows the data, to the end of the text.
         """
         topic, partition, offset, _, key, value, (names, values) = record
-        form, layouts = self.form, self.layouts
+        layouts = self.layouts
         layout = layouts.last if names is layouts.names else layouts.of(names)
         if layout is None or value is None or topic != layouts.topic:
             return None
         _, _, content_type, is_whole, choose, keyed, keyless = layout
-        told = None if content_type is None else values[content_type]
-        is_avro = _IS_STORED_AVRO.get(told, form.is_avro)
+        is_avro = self.form.is_stored_avro(None if content_type is None else values[content_type])
         try:
             chosen = choose(values if is_whole else (*values, *self._filled_in(record, is_avro)))
             # Keys in Avro are not plain either: they begin with a control character.
             if not are_plain((*chosen, key or b"")):
                 return None
             data = orjson.dumps(self.decoded(value, _NOTHING)) if is_avro else checked(value)
-        except (SchemaNeeded, CorruptRecord, _NotDecoded, orjson.JSONDecodeError):
+        except (SchemaNeeded, CorruptRecord, NotDecoded, orjson.JSONDecodeError):
             return None
         head = keyed % (*chosen, partition, offset, key) if key else keyless % (*chosen, partition, offset)
-        return b"".join((head, data, *tail))
+        return b"".join((head, data, tail))
+
+    def data_texts(self, values: Sequence[bytes], *, is_avro: bool) -> Sequence[bytes]:
+        """The JSON text of each record's data.
+
+        Args:
+            values: the records' values, one at the least.
+            is_avro: what they are, else JSON.
+
+        Raises:
+            SchemaNeeded: one has to be fetched first.
+            CorruptRecord, NotDecoded, JSONDecodeError: one of them cannot be decoded.
+        """
+        if not is_avro:
+            return all_checked(values)
+        size = self._frame
+        frames = [value[:size] for value in values]
+        if frames.count(frames[0]) != len(frames):
+            return [orjson.dumps(self.decoded(value, _NOTHING)) for value in values]
+        decode = self._codec_of(frames[0], _NOTHING).decode
+        return [orjson.dumps(decode(value, size)) for value in values]
 
     def event(self, record: Consumed) -> Event | None:
         """The event of a record, or None where a schema has to be fetched first: then :meth:`complete` gives it."""
@@ -148,7 +109,7 @@ class Outgoing:
                 event["data"] = self.decoded(value, _NOTHING) if is_avro else orjson.Fragment(checked(value))
             except SchemaNeeded:
                 return None
-            except (CorruptRecord, _NotDecoded, orjson.JSONDecodeError):
+            except (CorruptRecord, NotDecoded, orjson.JSONDecodeError):
                 return self.open(record).event()
             event["datacontenttype"] = JSON
             return event
@@ -184,7 +145,7 @@ class Outgoing:
         form = self.form
         topic, partition, offset, timestamp, key, value, headers = record
         event = stored_attributes(headers)
-        is_avro = _IS_AVRO.get(event["datacontenttype"], form.is_avro)
+        is_avro = IS_AVRO.get(event["datacontenttype"], form.is_avro)
         if event["id"] is None:
             event["id"] = f"{topic}-{partition}-{offset}"
         if event["source"] is None:
@@ -218,7 +179,7 @@ class Outgoing:
 
         Raises:
             SchemaNeeded: one has to be fetched first.
-            CorruptRecord, _NotDecoded: it cannot be decoded.
+            CorruptRecord, NotDecoded: it cannot be decoded.
         """
         return self._codec_of(value, found).decode(value, self._frame)
 
@@ -250,13 +211,13 @@ class Outgoing:
         """Name of a value's schema, None where it has none."""
         try:
             return self._codec_of(value, found).name if value is not None else None
-        except _NotDecoded:
+        except NotDecoded:
             return None
 
     def _put_avro_key(self, event: Event, key: bytes, found: Found) -> None:
         try:
             event["partitionkey"] = key_text(self._codec_of(key, found).decode(key, self._frame))
-        except (_NotDecoded, CorruptRecord):
+        except (NotDecoded, CorruptRecord):
             event["partitionkeybase64"] = base64_text(key)
 
     def _codec_of(self, framed: bytes, found: Found) -> Codec:
@@ -268,12 +229,12 @@ class Outgoing:
         schema_id = framing.schema_id(frame)
         if schema_id is None:
             reason = f"The record does not begin with a schema id in {framing.name}'s framing."
-            raise _NotDecoded(Undecodable("no_schema_id", reason))
+            raise NotDecoded(Undecodable("no_schema_id", reason))
         codec = found.get(schema_id) or self.form.codecs.ready(schema_id)
         if codec is None:
             raise SchemaNeeded(schema_id)
         if isinstance(codec, Undecodable):
-            raise _NotDecoded(codec)
+            raise NotDecoded(codec)
         unpack = framing.unpack(frame)
         if unpack is not None:
             codec = Unpacking(codec, unpack)
@@ -368,6 +329,6 @@ class Opened:
             self._why = _NO_JSON
         except CorruptRecord as error:
             self._why = Undecodable(error.code, error.detail)
-        except _NotDecoded as error:
+        except NotDecoded as error:
             self._why = error.why
         self._is_read = True

@@ -6,10 +6,12 @@ from collections.abc import Callable, Sequence
 import orjson
 
 from eventbus_gateway.kafka.consumed import Consumed
-from eventbus_gateway.subscriptions import tokens
+from eventbus_gateway.subscriptions import together, tokens
 from eventbus_gateway.subscriptions.leased import Leased
 from eventbus_gateway.subscriptions.outgoing import Outgoing
-from eventbus_gateway.subscriptions.turns import Turn
+from eventbus_gateway.subscriptions.turns import in_turns
+
+_TAIL = b',"ackToken":"%b%b","deliveryCount":%d}'
 
 
 async def rendered(
@@ -25,23 +27,21 @@ async def rendered(
     Raises:
         RegistryUnavailable, Overloaded, ShuttingDown: a schema cannot be fetched now.
     """
-    outgoings: dict[str, Outgoing] = {}
-    turn = Turn()
-    origin, start = None, b""
-    ends = tokens.ends([(each.event.offset, each.delivery_count) for each in leased])
-    for each, end in zip(leased, ends, strict=True):
-        record = each.event.payload
-        outgoing = outgoings.get(record.topic)
-        if outgoing is None:
-            outgoing = outgoings[record.topic] = outgoing_of(record.topic)
-        if each.origin is not origin:
-            origin = each.origin
-            start = b',"ackToken":"%b' % origin.prefix.encode("ascii")
-        tail = (start, end, b'","deliveryCount":%d}' % each.delivery_count)
-        text = outgoing.text(record, tail)
-        if text is None:
-            event = outgoing.event(record) or await outgoing.complete(record)
-            text = b"".join((orjson.dumps(event)[:-1], *tail))
-        events.append(text)
-        if turn.is_over_after(each.event.size):
+    if not leased:
+        return
+    offsets, _, _, sizes, records = zip(*[each.event for each in leased], strict=True)
+    counts = [each.delivery_count for each in leased]
+    starts, ends = [each.origin.prefix for each in leased], tokens.ends(zip(offsets, counts, strict=True))
+    for turn in in_turns(sizes):
+        if turn.start:
             await asyncio.sleep(0)
+        columns = (starts[turn], ends[turn], counts[turn])
+        texts = together.texts(outgoing_of, records[turn], _TAIL, columns)
+        for place, text in enumerate(texts, turn.start):
+            if text is not None:
+                events.append(text)
+                continue
+            record = records[place]
+            outgoing = outgoing_of(record.topic)
+            event = outgoing.event(record) or await outgoing.complete(record)
+            events.append(orjson.dumps(event)[:-1] + _TAIL % (starts[place], ends[place], counts[place]))

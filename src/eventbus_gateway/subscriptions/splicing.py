@@ -1,5 +1,8 @@
 """JSON text as a part of other JSON."""
 
+from collections import deque
+from collections.abc import Sequence
+
 import orjson
 
 # As numbers: looking for a byte that is given as bytes takes nine times as long.
@@ -14,6 +17,17 @@ def checked(text: bytes) -> bytes:
     """
     orjson.loads(text)
     return in_line(text)
+
+
+def all_checked(texts: Sequence[bytes]) -> Sequence[bytes]:
+    """The same for many texts, without a turn of the interpreter for each.
+
+    Raises:
+        JSONDecodeError: one of them is none.
+    """
+    deque(map(orjson.loads, texts), maxlen=0)
+    joined = b"".join(texts)
+    return list(map(in_line, texts)) if _LINE_FEED in joined or _RETURN in joined else texts
 
 
 def in_line(text: bytes) -> bytes:

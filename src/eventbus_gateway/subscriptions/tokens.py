@@ -6,7 +6,7 @@ policy, and what a token still means by whoever owns the shard.
 """
 
 from binascii import Error, a2b_base64, b2a_base64
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from struct import Struct
 from typing import NamedTuple
 
@@ -45,12 +45,12 @@ class Reference(NamedTuple):
     delivery_count: int
 
 
-def prefix(shard: int, acquisition: int, topic: int, partition: int) -> str:
+def prefix(shard: int, acquisition: int, topic: int, partition: int) -> bytes:
     """What the tokens of one partition have in common; see ``Reference``."""
     return _text(_WHERE.pack(_VERSION, shard, acquisition, topic, partition))
 
 
-def token(start: str, offset: int, delivery_count: int) -> str:
+def token(start: bytes, offset: int, delivery_count: int) -> str:
     """The token of one hand-out.
 
     Args:
@@ -58,17 +58,17 @@ def token(start: str, offset: int, delivery_count: int) -> str:
         offset: place of the event.
         delivery_count: how often it was handed out.
     """
-    return start + ends([(offset, delivery_count)])[0].decode("ascii")
+    return (start + ends([(offset, delivery_count)])[0]).decode("ascii")
 
 
-def ends(hand_outs: Sequence[tuple[int, int]]) -> list[bytes]:
+def ends(hand_outs: Iterable[tuple[int, int]]) -> list[bytes]:
     """What follows the ``prefix`` in the tokens of many hand-outs.
 
     Args:
         hand_outs: offset and delivery count of each.
     """
     pack, size = _WHICH.pack, _END_CHARACTERS
-    text = _raw_text(b"".join([pack(offset, delivery_count) for offset, delivery_count in hand_outs]))
+    text = _text(b"".join([pack(offset, delivery_count) for offset, delivery_count in hand_outs]))
     return [text[at : at + size] for at in range(0, len(text), size)]
 
 
@@ -112,9 +112,5 @@ def _all_raw(texts: Sequence[str]) -> bytes | None:
     return raw if is_whole and versions == (count, count) else None
 
 
-def _text(raw: bytes) -> str:
-    return _raw_text(raw).decode("ascii")
-
-
-def _raw_text(raw: bytes) -> bytes:
+def _text(raw: bytes) -> bytes:
     return b2a_base64(raw, newline=False).translate(_URL_SAFE)

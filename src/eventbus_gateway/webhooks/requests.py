@@ -10,6 +10,7 @@ from typing import NamedTuple
 import orjson
 
 from eventbus_gateway.kafka.consumed import Consumed
+from eventbus_gateway.subscriptions import together
 from eventbus_gateway.subscriptions.leased import Leased
 from eventbus_gateway.subscriptions.outgoing import Outgoing
 from eventbus_gateway.subscriptions.webhook_spec import WebhookDelivery
@@ -19,7 +20,7 @@ from eventbus_gateway.webhooks.outbound import Outbound
 from eventbus_gateway.webhooks.rotating import RotatingSigner
 from eventbus_gateway.webhooks.signing import ID_HEADER, TIMESTAMP_HEADER
 
-_END = (b"}",)
+_END = b"}"
 _NAME_BYTES = 6
 _PLACES_BYTES = 12
 
@@ -114,18 +115,17 @@ class Requests:
 
     async def _texts(self, leased: Sequence[Leased[Consumed]]) -> tuple[list[bytes], list[str]]:
         """Events as JSON, and their ids."""
+        records = [each.event.payload for each in leased]
         texts, ids = list[bytes](), list[str]()
-        for each in leased:
-            record = each.event.payload
+        for record, text in zip(records, together.texts(self._outgoing_of, records, _END), strict=True):
             outgoing = self._outgoing_of(record.topic)
-            text = outgoing.text(record, _END)
             if text is not None:
+                texts.append(text)
                 ids.append(outgoing.layouts.id_of(record))
             else:
                 event = outgoing.event(record) or await outgoing.complete(record)
-                text = orjson.dumps(event)
+                texts.append(orjson.dumps(event))
                 ids.append(str(event["id"]))
-            texts.append(text)
         return texts, ids
 
     def _place(self, leased: Leased[Consumed]) -> str:

@@ -30,7 +30,7 @@ from eventbus_gateway.traces import Traces
 from eventbus_gateway.tracing.otlp import Otlp
 from eventbus_gateway.tracing.sampling import Sampler
 from eventbus_gateway.tracing.settings import TracingSettings
-from eventbus_gateway.tracing.span import Kind, Span
+from eventbus_gateway.tracing.span import About, Kind, Span, Value
 from eventbus_gateway.tracing.tracer import Tracer
 from loadtests.events import KEY, SCHEMAS, TOPIC, events
 
@@ -107,8 +107,13 @@ class InProcess:
         spans = Kept()
         tracer = Tracer(Sampler(TracingSettings(sample_ratio=1.0)), spans, 0)
         sink = TracedSink(self.sink, tracer, _MAX_RECORD_BYTES)
-        above = tracer.first("POST " + _ROUTE, Kind.SERVER, "0af7651916cd43dd8448eb211c80319c")
-        above.attributes = {"http.request.method": "POST", "http.response.status_code": 201, "http.route": _ROUTE}
+        attributes: dict[str, Value] = {
+            "http.request.method": "POST",
+            "http.response.status_code": 201,
+            "http.route": _ROUTE,
+        }
+        about = About("POST " + _ROUTE, Kind.SERVER, attributes)
+        above = tracer.first(about, "0af7651916cd43dd8448eb211c80319c")
         token = working_on.set(above)
         await sink.send(TOPIC, [Record(b"k", b"v", [])])
         working_on.reset(token)

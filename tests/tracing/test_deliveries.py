@@ -71,14 +71,14 @@ def attempt(
 
 def test_an_attempt_goes_on_with_the_trace_of_its_event_and_tells_the_receiver() -> None:
     outbound, (span,), worked_on = attempt(leased(f"00-{TRACE}-{CAUSE}-01", state=b"a=1"))
-    assert (span.name, span.kind, span.parent_id) == ("deliver clinic.board", Kind.CLIENT, CAUSE)
+    assert (span.about.name, span.about.kind, span.parent_id) == ("deliver clinic.board", Kind.CLIENT, CAUSE)
     assert [(link.trace_id, link.span_id) for link in span.links] == [(TRACE, CAUSE)]
     assert outbound.headers == {
         "webhook-id": "1",
         "traceparent": f"00-{TRACE}-{span.context.span_id}-01",
         "tracestate": "a=1",
     }
-    assert span.attributes == {
+    assert {**span.about.attributes, **span.attributes} == {
         "messaging.system": "kafka",
         "messaging.operation.name": "deliver",
         "messaging.operation.type": "process",

@@ -15,13 +15,13 @@ from eventbus_gateway.telemetry import Counter
 from eventbus_gateway.tracing.context import Context
 from eventbus_gateway.tracing.exporter import Exporter
 from eventbus_gateway.tracing.otlp import Otlp
-from eventbus_gateway.tracing.span import Kind, Span
+from eventbus_gateway.tracing.span import About, Kind, Span
 
 TRACE, CAUSE = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 
 
 def span(number: int = 1, **changes: Any) -> Span:
-    one = Span("GET /v1/topics", Kind.SERVER, Context(TRACE, f"{number:016x}", True, "a=1"), CAUSE, 1_000)
+    one = Span(About("GET /v1/topics", Kind.SERVER), Context(TRACE, f"{number:016x}", True, "a=1"), CAUSE, 1_000)
     one.ended = 3_000
     for name, value in changes.items():
         setattr(one, name, value)
@@ -206,7 +206,7 @@ def test_an_answer_without_end_is_not_read() -> None:
 
 def test_a_span_that_cannot_be_encoded_does_not_end_the_exports() -> None:
     async def scenario(running: Running, _: Collector) -> None:
-        running.exporter.add(span(name="\ud800"))
+        running.exporter.add(span(about=About("\ud800", Kind.SERVER)))
         await until(lambda: running.counts.get("failed") == 1)
         running.exporter.add(span(2))
         await until(lambda: running.counts.get("exported") == 1)

@@ -10,7 +10,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span as Message
 
 from eventbus_gateway.tracing.context import Context
 from eventbus_gateway.tracing.otlp import Otlp
-from eventbus_gateway.tracing.span import Kind, Span, Value
+from eventbus_gateway.tracing.span import About, Kind, Span, Value
 
 KINDS = {Kind.SERVER: 2, Kind.CLIENT: 3, Kind.PRODUCER: 4}
 texts = st.text(max_size=300)
@@ -28,7 +28,8 @@ contexts = st.builds(Context, ids(32), ids(16), st.booleans(), texts)
 @st.composite
 def spans(draw: st.DrawFn) -> Span:
     parent = draw(st.one_of(st.just(""), ids(16)))
-    span = Span(draw(texts), draw(st.sampled_from(Kind)), draw(contexts), parent, draw(times))
+    about = About(draw(texts), draw(st.sampled_from(Kind)), draw(st.dictionaries(texts, values, max_size=4)))
+    span = Span(about, draw(contexts), parent, draw(times))
     span.ended = draw(times)
     span.error = draw(st.none() | texts)
     span.attributes = draw(st.dictionaries(texts, values, max_size=5))
@@ -43,7 +44,7 @@ def pair(name: str, value: Value) -> KeyValue:
 
 
 def message(span: Span) -> Message:
-    attributes = [pair(*item) for item in span.attributes.items()]
+    attributes = [pair(*item) for item in (*span.about.attributes.items(), *span.attributes.items())]
     if span.error is not None:
         attributes.append(pair("error.type", span.error))
     return Message(
@@ -52,8 +53,8 @@ def message(span: Span) -> Message:
         trace_state=span.context.state,
         parent_span_id=bytes.fromhex(span.parent_id),
         flags=1,
-        name=span.name,
-        kind=KINDS[span.kind],  # type: ignore[arg-type]
+        name=span.about.name,
+        kind=KINDS[span.about.kind],  # type: ignore[arg-type]
         start_time_unix_nano=span.began,
         end_time_unix_nano=span.ended,
         attributes=attributes,

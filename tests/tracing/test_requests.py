@@ -20,7 +20,7 @@ from eventbus_gateway.kafka.records import NotStored, Record
 from eventbus_gateway.logs import working_on
 from eventbus_gateway.tracing.sampling import Sampler
 from eventbus_gateway.tracing.settings import TracingSettings
-from eventbus_gateway.tracing.span import Kind, Span
+from eventbus_gateway.tracing.span import About, Kind, Span
 from eventbus_gateway.tracing.tracer import Tracer
 
 TRACE, CALLER = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
@@ -188,7 +188,7 @@ def test_a_record_without_room_goes_without_its_trace() -> None:
         kafka = MemoryKafka({"notes": 1})
         tracer = Tracer(Sampler(TracingSettings()), Nowhere(), 0)
         sink = TracedSink(kafka, tracer, 200)
-        token = working_on.set(tracer.first("above", Kind.SERVER, TRACE))
+        token = working_on.set(tracer.first(About("above", Kind.SERVER), TRACE))
         for value in (b"a" * 128, b"a" * 129, b"a" * 130):
             await sink.send("notes", [Record(b"k", value, [], 0)])
         working_on.reset(token)

@@ -7,7 +7,7 @@ decision in front of the gateway.
 import asyncio
 import contextlib
 from collections.abc import Coroutine, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 import orjson
@@ -21,16 +21,20 @@ from eventbus_gateway.errors import GatewayError
 from eventbus_gateway.kafka.records import Outcome, Record, RecordSink, Stored
 from eventbus_gateway.logs import trace_fields, working_on
 from eventbus_gateway.tracing.context import Context, context
-from eventbus_gateway.tracing.span import Kind, Span
+from eventbus_gateway.tracing.span import About, Kind, Span, Value
 from eventbus_gateway.tracing.tracer import Tracer
 
 # OpenTelemetry's semantic conventions for HTTP, section "Name": other methods are not told.
 _METHODS = frozenset({"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"})
+_OTHER = "_OTHER"
 _RECEIVE = "/v1/subscriptions/{name}/receive"
 _MAX_LINKED_BYTES = 262_144
 """Larger answers are not searched for the traces of their events."""
 _PER_HEADER = 5
 """Bytes in Kafka around a header's name and value."""
+_KEPT = 1_024
+_REQUEST = About("HTTP", Kind.SERVER)
+"""Until it is known what it was about."""
 
 
 class TracedGateway(Gateway):
@@ -67,7 +71,7 @@ class TracedGateway(Gateway):
             if parent is not None:
                 if not self._tracer.sampler.goes_on(parent):
                     return self._untraced(request, match)
-                return self._traced(self._tracer.below("HTTP", Kind.SERVER, parent), request, match)
+                return self._traced(self._tracer.below(_REQUEST, parent), request, match)
         if self._left:
             self._left -= 1
             return self._untraced(request, match)
@@ -75,7 +79,7 @@ class TracedGateway(Gateway):
         trace_id = self._tracer.sampler.begins()
         if trace_id is None:
             return self._untraced(request, match)
-        return self._traced(self._tracer.first("HTTP", Kind.SERVER, trace_id), request, match)
+        return self._traced(self._tracer.first(_REQUEST, trace_id), request, match)
 
     async def _traced(self, span: Span, request: Request, match: Match | None) -> Answer:
         token = working_on.set(span)
@@ -88,8 +92,10 @@ class TracedGateway(Gateway):
                     match = self.router.match(request.method, request.path)
             answer = await self._untraced(request, match and self._traced_match(match))
             error = str(answer.status) if answer.status >= 500 else None
-            _describe(span, request, match, answer)
-            if match is not None and match.route.template == _RECEIVE and answer.status == 200:
+            template = None if match is None else match.route.template
+            method = request.method if request.method in _METHODS else _OTHER
+            span.about = _served(method, template, answer.status)
+            if template == _RECEIVE and answer.status == 200:
                 span.links = causes(answer.body, self._tracer.max_links)
             return answer
         finally:
@@ -102,13 +108,24 @@ class TracedGateway(Gateway):
         return match if route is None else Match(route, match.params)
 
 
-def _describe(span: Span, request: Request, match: Match | None, answer: Answer) -> None:
-    method = request.method if request.method in _METHODS else "_OTHER"
-    span.name = "HTTP" if method == "_OTHER" else method
-    span.attributes = {"http.request.method": method, "http.response.status_code": answer.status}
-    if match is not None:
-        span.name += f" {match.route.template}"
-        span.attributes["http.route"] = match.route.template
+@lru_cache(maxsize=_KEPT)
+def _served(method: str, template: str | None, status: int) -> About:
+    attributes: dict[str, Value] = {"http.request.method": method, "http.response.status_code": status}
+    name = "HTTP" if method == _OTHER else method
+    if template is None:
+        return About(name, Kind.SERVER, attributes)
+    return About(f"{name} {template}", Kind.SERVER, {**attributes, "http.route": template})
+
+
+@lru_cache(maxsize=_KEPT)
+def _sending(topic: str) -> About:
+    attributes = {
+        "messaging.system": "kafka",
+        "messaging.operation.name": "send",
+        "messaging.operation.type": "send",
+        "messaging.destination.name": topic,
+    }
+    return About(f"send {topic}", Kind.PRODUCER, attributes)
 
 
 def causes(body: bytes, most: int) -> Sequence[Context]:
@@ -152,15 +169,9 @@ class TracedSink:
         if not isinstance(above, Span):
             return self._send(topic, records)
         tracer = self._tracer
-        span = tracer.below(f"send {topic}", Kind.PRODUCER, above.context)
-        span.attributes = {
-            "messaging.system": "kafka",
-            "messaging.operation.name": "send",
-            "messaging.operation.type": "send",
-            "messaging.destination.name": topic,
-        }
+        span = tracer.below(_sending(topic), above.context)
         if len(records) > 1:
-            span.attributes["messaging.batch.message_count"] = len(records)
+            span.attributes = {"messaging.batch.message_count": len(records)}
         header = ("traceparent", span.traceparent.encode())
         try:
             future = self._send(topic, [self._named(record, header) for record in records])
@@ -189,10 +200,11 @@ class TracedSink:
             self._tracer.end(span, "cancelled")
             return
         outcomes = future.result()
-        errors = [outcome.error.code for outcome in outcomes if not isinstance(outcome, Stored)]
         first = outcomes[0]
         if len(outcomes) == 1 and isinstance(first, Stored):
-            span.attributes["messaging.destination.partition.id"] = str(first.partition)
-            if first.offset >= 0:
-                span.attributes["messaging.kafka.offset"] = first.offset
-        self._tracer.end(span, errors[0] if errors else None)
+            partition = {"messaging.destination.partition.id": str(first.partition)}
+            span.attributes = partition if first.offset < 0 else {**partition, "messaging.kafka.offset": first.offset}
+            self._tracer.end(span)
+            return
+        errors = (outcome.error.code for outcome in outcomes if not isinstance(outcome, Stored))
+        self._tracer.end(span, next(errors, None))

@@ -14,7 +14,7 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue, InstrumentationSc
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 
 from eventbus_gateway.tracing.context import Context
-from eventbus_gateway.tracing.span import Kind, Span, Value
+from eventbus_gateway.tracing.span import About, Kind, Span, Value
 from eventbus_gateway.varints import varint
 
 # trace.proto: the context is known to be, and is, of another process.
@@ -59,11 +59,7 @@ class Otlp:
             parts.append(_sized(_STATE, state.encode()))
         if span.parent_id:
             parts += (_PARENT_ID, bytes.fromhex(span.parent_id))
-        parts += (
-            _sized(_NAME, span.name.encode()),
-            _KINDS[span.kind],
-            _times(_BEGAN, span.began, _ENDED, span.ended),
-        )
+        parts += (_about(span.about), _times(_BEGAN, span.began, _ENDED, span.ended))
         parts += [_pair(name, value) for name, value in span.attributes.items()]
         if span.error is not None:
             parts += (_text("error.type", span.error), _FAILED)
@@ -84,6 +80,12 @@ class Otlp:
         except DecodeError:
             return 0
         return max(0, response.partial_success.rejected_spans)
+
+
+@lru_cache(maxsize=_KEPT)
+def _about(about: About) -> bytes:
+    pairs = [_pair(name, value) for name, value in about.attributes.items()]
+    return b"".join((_sized(_NAME, about.name.encode()), _KINDS[about.kind], *pairs))
 
 
 def _pair(name: str, value: Value) -> bytes:

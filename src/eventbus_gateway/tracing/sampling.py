@@ -64,6 +64,7 @@ class Sampler:
         self._of_callers = Rate(settings.max_caller_traces_per_second, clock)
         self._all = Rate(settings.max_traces_per_second, clock)
         self._random = random
+        self._log_of_none = math.log1p(-self._ratio) if 0 < self._ratio < 1 else 0.0
 
     def gap(self) -> int:
         """How many go without a trace before the next one that has one.
@@ -71,11 +72,11 @@ class Sampler:
         To count down is cheaper than to draw for each, and the same: gaps between successes of independent draws
         are distributed geometrically.
         """
-        if not 0 < self._ratio < 1:
+        if not self._log_of_none:
             return 0 if self._ratio else _NEVER
         # In (0, 1]; zero has no logarithm.
         drawn = (self._random(_PRECISION) + 1) / 2**_PRECISION
-        return int(math.log(drawn) / math.log1p(-self._ratio))
+        return int(math.log(drawn) / self._log_of_none)
 
     def begins(self) -> str | None:
         """The id of a trace that begins here; None where there are too many."""

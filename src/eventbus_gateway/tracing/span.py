@@ -1,12 +1,14 @@
 """One step of a trace."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import Enum
 
 from eventbus_gateway.logs import Traced
 from eventbus_gateway.tracing.context import Context
 
 Value = str | int
+
+_NOTHING: Mapping[str, Value] = {}
 
 
 class Kind(Enum):
@@ -17,30 +19,46 @@ class Kind(Enum):
     PRODUCER = "producer"
 
 
+class About:
+    """What many spans have in common. Whoever makes spans keeps it, so that it is also written only once.
+
+    Args:
+        name: low-cardinality name.
+        kind: what they are.
+        attributes: that all of them have.
+    """
+
+    __slots__ = ("attributes", "kind", "name")
+
+    def __init__(self, name: str, kind: Kind, attributes: Mapping[str, Value] = _NOTHING) -> None:
+        self.name = name
+        self.kind = kind
+        self.attributes = attributes
+
+
 class Span(Traced):
     """A step that is recorded.
 
     Args:
-        name: low-cardinality name.
-        kind: what it is.
+        about: what it is.
         context: as others name it.
         parent_id: of the span that caused it; empty for the first one of a trace.
         began: nanoseconds since the epoch.
     """
 
-    __slots__ = ("attributes", "began", "context", "ended", "error", "kind", "links", "name", "parent_id")
+    __slots__ = ("about", "attributes", "began", "context", "ended", "error", "links", "parent_id")
 
-    def __init__(self, name: str, kind: Kind, context: Context, parent_id: str, began: int) -> None:
-        super().__init__((context.trace_id, context.span_id))
-        self.name = name
-        self.kind = kind
+    def __init__(self, about: About, context: Context, parent_id: str, began: int) -> None:
+        super().__init__(context[:2])
+        self.about = about
         self.context = context
         self.parent_id = parent_id
         self.began = began
         self.ended = 0
         self.error: str | None = None
         """A word of a closed set where it failed."""
-        self.attributes: dict[str, Value] = {}
+        self.attributes = _NOTHING
+        """Those of its own."""
         self.links: Sequence[Context] = ()
 
     @property

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from eventbus_gateway.tracing.context import Context
 from eventbus_gateway.tracing.sampling import Sampler
-from eventbus_gateway.tracing.span import Kind, Span
+from eventbus_gateway.tracing.span import About, Span
 
 
 class SpanSink(Protocol):
@@ -34,14 +34,14 @@ class Tracer:
         self._sink = sink
         self._now_ns = now_ns
 
-    def first(self, name: str, kind: Kind, trace_id: str) -> Span:
+    def first(self, about: About, trace_id: str) -> Span:
         """The first span of a trace."""
-        return Span(name, kind, Context(trace_id, _span_id(), True), "", self._now_ns())
+        return Span(about, Context(trace_id, _span_id(), True), "", self._now_ns())
 
-    def below(self, name: str, kind: Kind, parent: Context) -> Span:
+    def below(self, about: About, parent: Context) -> Span:
         """A span that another one has caused, here or elsewhere."""
-        here = Context(parent.trace_id, _span_id(), True, parent.state)
-        return Span(name, kind, here, parent.span_id, self._now_ns())
+        trace_id, parent_id, _, state = parent
+        return Span(about, Context(trace_id, _span_id(), True, state), parent_id, self._now_ns())
 
     def end(self, span: Span, error: str | None = None) -> None:
         """Have a span recorded as it is now.

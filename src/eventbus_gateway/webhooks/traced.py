@@ -1,17 +1,19 @@
 """Attempts to deliver to webhooks as spans, linked to the traces that their events come from."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from functools import lru_cache
 
 from eventbus_gateway.kafka.consumed import Consumed, Headers
 from eventbus_gateway.logs import working_on
 from eventbus_gateway.subscriptions.leased import Leased
 from eventbus_gateway.tracing.context import Context, context
-from eventbus_gateway.tracing.span import Kind
+from eventbus_gateway.tracing.span import About, Kind
 from eventbus_gateway.tracing.tracer import Tracer
 from eventbus_gateway.webhooks.outbound import Attempted, Outbound
 
 _PARENT, _STATE = "traceparent", "tracestate"
 _LEAST_CLIENT_ERROR = 400
+_KEPT = 1_024
 
 
 class TracedDeliveries:
@@ -50,21 +52,14 @@ class TracedDeliveries:
                 return await send(outbound)
         elif (trace_id := tracer.sampler.begins_by_chance()) is None:
             return await send(outbound)
-        name = f"deliver {subscription}"
+        about = _delivering(subscription)
         if trace_id is not None:
-            span = tracer.first(name, Kind.CLIENT, trace_id)
+            span = tracer.first(about, trace_id)
         else:
             # One event's trace goes on; of several the first one that is recorded, and the links tell the others.
-            span = tracer.below(name, Kind.CLIENT, next(cause for cause in causes if cause.sampled))
+            span = tracer.below(about, next(cause for cause in causes if cause.sampled))
         span.links = causes[: tracer.max_links]
-        span.attributes = {
-            "messaging.system": "kafka",
-            "messaging.operation.name": "deliver",
-            "messaging.operation.type": "process",
-            "messaging.destination.subscription.name": subscription,
-            "messaging.batch.message_count": len(leased),
-            "http.request.method": "POST",
-        }
+        attributes = span.attributes = {"messaging.batch.message_count": len(leased)}
         headers = {**outbound.headers, _PARENT: span.traceparent}
         if span.context.state:
             headers[_STATE] = span.context.state
@@ -74,13 +69,25 @@ class TracedDeliveries:
             attempted = await send(outbound._replace(headers=headers))
             error = attempted.failure
             if attempted.status is not None:
-                span.attributes["http.response.status_code"] = attempted.status
+                attributes["http.response.status_code"] = attempted.status
                 if error is None and attempted.status >= _LEAST_CLIENT_ERROR:
                     error = str(attempted.status)
             return attempted
         finally:
             working_on.reset(token)
             tracer.end(span, error)
+
+
+@lru_cache(maxsize=_KEPT)
+def _delivering(subscription: str) -> About:
+    attributes = {
+        "messaging.system": "kafka",
+        "messaging.operation.name": "deliver",
+        "messaging.operation.type": "process",
+        "messaging.destination.subscription.name": subscription,
+        "http.request.method": "POST",
+    }
+    return About(f"deliver {subscription}", Kind.CLIENT, attributes)
 
 
 def _context(headers: Headers) -> Context | None:

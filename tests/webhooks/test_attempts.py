@@ -10,13 +10,15 @@ from eventbus_gateway.subscriptions.window import Event
 from eventbus_gateway.webhooks.attempts import Attempt, RecentAttempts, Tried
 from eventbus_gateway.webhooks.decisions import Cause, Decision, Disable, Done, Failure, GiveUp, Outcome, Retry
 
-TRIED = Tried("notes", 3, 17, "event-1", 2)
+
+def tried(*offsets: int, number: int = 2) -> Tried:
+    return Tried([("notes", 3, offset) for offset in offsets], ["event-1"] * len(offsets), [number] * len(offsets))
 
 
 def test_an_attempt_is_shown_with_what_happened_and_nothing_of_the_event() -> None:
     recent = RecentAttempts()
-    recent.add([TRIED], 1_700_000_000_123, 12.3456, Outcome(503, None, "secret"), [Retry(1.0, 0.0)])
-    recent.add([TRIED._replace(number=3)], 1_700_000_001_000, 15_000.0, Outcome(None, Failure.TIMEOUT), [Done()])
+    recent.add(tried(17), 1_700_000_000_123, 12.3456, Outcome(503, None, "secret"), [Retry(1.0, 0.0)])
+    recent.add(tried(17, number=3), 1_700_000_001_000, 15_000.0, Outcome(None, Failure.TIMEOUT), [Done()])
     second, first = [attempt.shown() for attempt in recent.latest(10)]
     assert first == {
         "at": "2023-11-14T22:13:20.123Z",
@@ -38,7 +40,7 @@ def test_every_decision_has_its_word() -> None:
     recent = RecentAttempts()
     decisions: list[Decision] = [Done(), Retry(1.0, 0.0), Disable(), *(GiveUp(cause) for cause in Cause)]
     for decision in decisions:
-        recent.add([TRIED], 1, 1.0, Outcome(500), [decision])
+        recent.add(tried(17), 1, 1.0, Outcome(500), [decision])
     words = [attempt.decision for attempt in recent.latest(10)]
     assert words == ["max_age", "max_attempts", "client_error", "disable", "retry", "done"]
 
@@ -46,7 +48,7 @@ def test_every_decision_has_its_word() -> None:
 def test_only_the_latest_are_remembered() -> None:
     recent = RecentAttempts(most=3)
     for number in range(10):
-        recent.add([TRIED._replace(number=number)], number, 1.0, Outcome(200), [Done()])
+        recent.add(tried(17, number=number), number, 1.0, Outcome(200), [Done()])
     assert [attempt.number for attempt in recent.latest(10)] == [9, 8, 7]
     assert [attempt.number for attempt in recent.latest(2)] == [9, 8]
     assert recent.latest(0) == recent.latest(-1) == []
@@ -56,9 +58,8 @@ def test_of_requests_with_many_events_no_more_are_remembered() -> None:
     recent = RecentAttempts(most=5)
 
     def add(start: int, count: int) -> list[int]:
-        tried = [TRIED._replace(offset=offset) for offset in range(start, start + count)]
         decisions: list[Decision] = [*[Done()] * (count - 1), Retry(1.0, 0.0)]
-        recent.add(tried, start, 1.0, Outcome(200), decisions)
+        recent.add(tried(*range(start, start + count)), start, 1.0, Outcome(200), decisions)
         return [attempt.offset for attempt in recent.latest(10)]
 
     assert add(0, 2) == [1, 0]
@@ -73,8 +74,8 @@ def test_an_id_without_end_is_cut() -> None:
     record = Consumed("notes", 3, 17, 0, None, b"{}", NO_HEADERS)
     origin = Origin.of(0, 1, 0, "notes", 3)
     leased = Leased(origin, Event(17, 0, None, 2, record), 2, Term(1.0))
-    assert Tried.of(leased, "event-1") == TRIED
-    assert Tried.of(leased, "x" * 100_000).event_id == "x" * 256
+    assert Tried.of([leased], ["event-1"]) == tried(17)
+    assert Tried.of([leased, leased], ["event-1", "x" * 100_000]).event_ids == ["event-1", "x" * 256]
 
 
 def test_the_latest_of_all_shards_come_first() -> None:

@@ -83,7 +83,7 @@ class Partition(Generic[P]):
             most: it does not count further.
             run: events of one lane that are handed out together at the most.
         """
-        if run == 1 or self._keys is None:
+        if run == 1 or self._keys is None or self.ready >= most:
             return min(most, self.ready)
         count = 0
         for event in chain(self._fresh, filter(self._is_ready, map(self.window.held.get, self._returned))):

@@ -1,7 +1,8 @@
 """The latest attempts of a subscription, for whoever looks why its events do not arrive."""
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from eventbus_gateway.kafka.consumed import Consumed
@@ -12,7 +13,7 @@ from eventbus_gateway.webhooks.decisions import Decision, Disable, Done, GiveUp,
 MOST_ATTEMPTS = 200
 """What one shard remembers."""
 _MOST_ID = 256
-_new = tuple.__new__
+_PLACE = itemgetter(0, 1, 2)
 
 
 class Attempt(NamedTuple):
@@ -59,38 +60,34 @@ class Attempt(NamedTuple):
 
 
 class Tried(NamedTuple):
-    """The event of an attempt.
+    """The events of a request, in columns: nobody will ask for those of nearly all requests.
 
     Args:
-        topic: name of the topic.
-        partition: number of the partition.
-        offset: of the record.
-        event_id: id of the event, cut where it is very long.
-        number: of the attempt.
+        places: topic, partition and offset of each.
+        event_ids: their ids, cut where they are very long.
+        numbers: how often each was attempted, this time included.
     """
 
-    topic: str
-    partition: int
-    offset: int
-    event_id: str
-    number: int
+    places: Sequence[tuple[str, int, int]]
+    event_ids: Sequence[str]
+    numbers: Sequence[int]
 
     @classmethod
-    def of(cls, leased: Leased[Consumed], event_id: str) -> "Tried":
-        """What is remembered of an event.
+    def of(cls, events: Sequence[Leased[Consumed]], event_ids: Iterable[str]) -> "Tried":
+        """What is remembered of events.
 
         Args:
-            leased: its hand-out.
-            event_id: its id, however long.
+            events: their hand-outs.
+            event_ids: their ids, however long.
         """
-        topic, partition, offset, *_ = leased.event.payload
-        return _new(cls, (topic, partition, offset, event_id[:_MOST_ID], leased.delivery_count))
+        places = list(map(_PLACE, [each.event.payload for each in events]))
+        return cls(places, [event_id[:_MOST_ID] for event_id in event_ids], [each.delivery_count for each in events])
 
 
 class _Request(NamedTuple):
     """A request that has ended; see ``RecentAttempts.add``."""
 
-    tried: Sequence[Tried]
+    tried: Tried
     at: int
     latency_ms: float
     outcome: Outcome
@@ -100,8 +97,8 @@ class _Request(NamedTuple):
         """One for each of its events."""
         at, outcome = self.at, self.outcome
         failure = None if outcome.failure is None else outcome.failure.value
-        for tried, decision in zip(self.tried, self.decisions, strict=True):
-            yield Attempt(at, *tried, outcome.status, failure, self.latency_ms, name(decision))
+        for place, event_id, number, decision in zip(*self.tried, self.decisions, strict=True):
+            yield Attempt(at, *place, event_id, number, outcome.status, failure, self.latency_ms, name(decision))
 
 
 class RecentAttempts:
@@ -117,9 +114,7 @@ class RecentAttempts:
         self._requests: deque[_Request] = deque()
         self._count = 0
 
-    def add(
-        self, tried: Sequence[Tried], at: int, latency_ms: float, outcome: Outcome, decisions: Sequence[Decision]
-    ) -> None:
+    def add(self, tried: Tried, at: int, latency_ms: float, outcome: Outcome, decisions: Sequence[Decision]) -> None:
         """Remember the attempts of a request, and forget those that ended first where there are too many.
 
         Args:
@@ -129,10 +124,12 @@ class RecentAttempts:
             outcome: how it ended.
             decisions: what became of each event.
         """
-        self._requests.append(_Request(tried[-self._most :], at, latency_ms, outcome, decisions[-self._most :]))
-        self._count += len(self._requests[-1].tried)
-        while self._count - len(self._requests[0].tried) >= self._most:
-            self._count -= len(self._requests.popleft().tried)
+        most = self._most
+        last = Tried(tried.places[-most:], tried.event_ids[-most:], tried.numbers[-most:])
+        self._requests.append(_Request(last, at, latency_ms, outcome, decisions[-most:]))
+        self._count += min(most, len(decisions))
+        while self._count - len(self._requests[0].decisions) >= most:
+            self._count -= len(self._requests.popleft().decisions)
 
     def latest(self, limit: int) -> list[Attempt]:
         """The attempts that started last, the latest first."""

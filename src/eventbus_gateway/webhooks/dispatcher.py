@@ -24,7 +24,7 @@ from eventbus_gateway.webhooks.attempts import RecentAttempts, Tried
 from eventbus_gateway.webhooks.breaker import BreakerSettings
 from eventbus_gateway.webhooks.consent import Consent
 from eventbus_gateway.webhooks.credentials import Credentials
-from eventbus_gateway.webhooks.decisions import Decision, Disable, Done, Failure, GiveUp, Outcome
+from eventbus_gateway.webhooks.decisions import Decision, Disable, Done, Failure, GiveUp, Outcome, Retry
 from eventbus_gateway.webhooks.deliveries import Deliveries, Request
 from eventbus_gateway.webhooks.endpoint import Endpoint
 from eventbus_gateway.webhooks.handshake import ORIGIN_HEADER, Permission
@@ -47,6 +47,8 @@ _BROKEN = Outcome(None, Failure.BROKEN)
 _UNAUTHENTICATED = 401
 _NO_SECRETS = "secrets_unusable"
 _NO_CONSENT = "no_consent"
+# What became of an event, in the words that are used for events that are pulled.
+_BECAME = {Done: "ack", GiveUp: "reject", Retry: "release", Disable: "release"}
 _OBSTACLES = frozenset({_NO_SECRETS, _NO_CONSENT})
 
 Send = Callable[[Outbound], Awaitable[Attempted]]
@@ -316,11 +318,11 @@ class Dispatcher:
 
     def _remember(self, sent: "_Sent", decisions: Sequence[Decision], at: float, took_ms: float) -> None:
         outcome = _BROKEN if sent.outcome is None else sent.outcome
-        tried = list(map(Tried.of, sent.request.events, sent.ids))
+        tried = Tried.of(sent.request.events, sent.ids)
         self._attempts.add(tried, _milliseconds(at), took_ms, outcome, decisions)
-        became = list(map(_what, decisions))
-        for what in set(became):
-            self._hand.counted(what, became.count(what))
+        kinds = list(map(type, decisions))
+        for kind in set(kinds):
+            self._hand.counted(_BECAME[kind], kinds.count(kind))
 
     # How it ends.
 
@@ -332,13 +334,6 @@ class Dispatcher:
     def _cancel(self) -> None:
         for task in self._tasks:
             task.cancel()
-
-
-def _what(decision: Decision) -> str:
-    """What became of an event, in the words that are used for events that are pulled."""
-    if isinstance(decision, Done):
-        return "ack"
-    return "reject" if isinstance(decision, GiveUp) else "release"
 
 
 def _word(outcome: Outcome) -> str:

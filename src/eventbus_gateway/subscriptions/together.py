@@ -1,7 +1,7 @@
 """The JSON text of many events at once, put together column by column.
 
 Nearly all events of a receive or of a batch have the same headers in the same order, and what is asked of each can be
-asked of a whole column. That takes 1.3 µs an event where one after the other takes 2.4 µs.
+asked of a whole column. That takes 1.7 µs an event where one after the other takes 2.4 µs.
 """
 
 from collections.abc import Callable, Iterator, Sequence

@@ -115,6 +115,33 @@ def test_events_of_several_partitions_are_acked_at_once_each_one_time() -> None:
     assert shard.offsets(0.0) == [1]
 
 
+@pytest.mark.parametrize("seed", range(30))
+def test_whoever_has_the_hand_outs_is_done_with_them_as_with_references(seed: int) -> None:
+    chance = random.Random(seed)
+    named, held = (Shard(order="key", max_deliveries=2, partitions=2) for _ in range(2))
+    out: list[tuple[Leased[str], Leased[str]]] = []
+    for now in range(0, 60, 3):
+        keys = chance.choices([None, b"k", b"l", b"m"], k=4)
+        partition, count, seconds = chance.randrange(2), chance.randrange(1, 6), chance.choice([4.0, 30.0])
+        for shard in (named, held):
+            shard.offer(*keys, partition=partition)
+        received = [shard.receive(float(now), count, seconds) for shard in (named, held)]
+        out += zip(*received, strict=True)
+        if chance.random() < 0.2:
+            rejected = [pair.reference for pair in chance.choice(out)]
+            for shard, reference in zip((named, held), rejected, strict=True):
+                shard.leases.reject([reference], "")
+        for shard in (named, held):
+            letters = shard.leases.due_dead_letters(float(now), 10)
+            shard.leases.dead_letter_failed(float(now), [letter.leased.reference for letter in letters], 5.0)
+        if some := chance.choices(out, k=chance.randrange(6)):
+            named.leases.ack([one.reference for one, _ in some])
+            held.leases.done([other for _, other in some])
+        assert held.counts() == named.counts()
+        assert list(held.supply.progress()) == list(named.supply.progress())
+    assert held.offsets(100.0) == named.offsets(100.0)
+
+
 def test_an_ack_after_the_lease_counts_until_the_event_is_handed_out_again() -> None:
     shard = Shard()
     shard.offer(None, None)
@@ -326,6 +353,15 @@ def test_a_late_ack_spares_an_event_its_dead_letter() -> None:
     # The one that was being stored meanwhile is a dead letter too many, which loses nothing.
     assert shard.leases.dead_lettered([stored.leased.reference]) == [SETTLED]
     assert shard.counts() == Counts(0, 0, 0, 0, 0)
+
+
+def test_a_dead_letter_that_is_called_stored_twice_at_once_is_settled_the_second_time() -> None:
+    shard = Shard()
+    shard.offer(None)
+    (reference,) = references(shard.receive(0.0))
+    shard.leases.reject([reference], "")
+    shard.leases.due_dead_letters(0.0, 1)
+    assert shard.leases.dead_lettered([reference, reference]) == [OK, SETTLED]
 
 
 def test_a_leased_event_cannot_be_called_dead_lettered() -> None:

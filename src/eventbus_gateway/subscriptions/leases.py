@@ -1,6 +1,8 @@
 """Leases of the events of one shard: who has which event for how long, and what becomes of it."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping
+from itertools import groupby
+from operator import attrgetter
 from typing import Generic, NamedTuple
 
 from eventbus_gateway.subscriptions.dead_letters import DeadLetters
@@ -111,6 +113,19 @@ class Leases(Generic[P]):
                 outcomes += self._each((reference,), self._ack)
         self._be_done(source, acked)
         return outcomes
+
+    def done(self, hand_outs: Iterable[Leased[P]]) -> None:
+        """The same for whoever has the hand-outs themselves, which need not be looked for."""
+        for origin, run in groupby(hand_outs, attrgetter("origin")):
+            source, acked = self.supply.partitions[origin.topic_index, origin.partition], list[int]()
+            for leased in run:
+                if leased.term is not None and leased.standing is _LEASED:
+                    self._leave_term(leased)
+                    acked.append(leased.event.offset)
+                else:
+                    self._be_done(source, acked)
+                    self._each((leased.reference,), self._ack)
+            self._be_done(source, acked)
 
     def release(self, now: float, references: Iterable[Reference], delay_seconds: float) -> list[Outcome]:
         """Give leases back to be handed out again after a delay; the last delivery ends as a dead letter."""
@@ -238,21 +253,9 @@ class Leases(Generic[P]):
     def _each(
         self, references: Iterable[Reference], verdict: Callable[[Partition[P], Leased[P]], Outcome]
     ) -> list[Outcome]:
-        own, partitions = (self.supply.shard, self.supply.acquisition), self.supply.partitions
-        outcomes = []
-        for shard, acquisition, topic, partition, offset, deliveries in references:
-            if (shard, acquisition) != own:
-                outcomes.append(Outcome.STALE)
-            elif (source := partitions.get((topic, partition))) is None:
-                outcomes.append(Outcome.UNKNOWN)
-            elif (leased := source.leases.get(offset)) is not None and leased.delivery_count == deliveries:
-                outcomes.append(verdict(source, leased))
-            elif leased is not None:
-                outcomes.append(Outcome.STALE if 0 < deliveries < leased.delivery_count else Outcome.UNKNOWN)
-            else:
-                settled = offset < source.window.position and offset not in source.window.held
-                outcomes.append(Outcome.SETTLED if settled else Outcome.UNKNOWN)
-        return outcomes
+        # One after the other: what comes twice may be settled by then.
+        named = (_named(self.supply, reference) for reference in references)
+        return [one if isinstance(one, Outcome) else verdict(*one) for one in named]
 
     def _ack(self, source: Partition[P], leased: Leased[P]) -> Outcome:
         if leased.standing is _DEAD and self._dead.is_rejected(leased):
@@ -282,6 +285,23 @@ class Leases(Generic[P]):
     def _too_late(self, leased: Leased[P]) -> Outcome:
         rejected = leased.standing is _DEAD and self._dead.is_rejected(leased)
         return Outcome.SETTLED if rejected else Outcome.EXPIRED
+
+
+def _named(supply: Supply[P], reference: Reference) -> tuple[Partition[P], Leased[P]] | Outcome:
+    """The hand-out that a reference names, or why it names none."""
+    shard, acquisition, topic, partition, offset, deliveries = reference
+    if (shard, acquisition) != (supply.shard, supply.acquisition):
+        return Outcome.STALE
+    source = supply.partitions.get((topic, partition))
+    if source is None:
+        return Outcome.UNKNOWN
+    leased = source.leases.get(offset)
+    if leased is not None and leased.delivery_count == deliveries:
+        return source, leased
+    if leased is not None:
+        return Outcome.STALE if 0 < deliveries < leased.delivery_count else Outcome.UNKNOWN
+    settled = offset < source.window.position and offset not in source.window.held
+    return Outcome.SETTLED if settled else Outcome.UNKNOWN
 
 
 def _counted(sources: Collection[Partition[P]], dead: int) -> Counts:

@@ -161,10 +161,9 @@ class Deliveries(Generic[P]):
     def _all_done(self, request: Request[P], now: float, outcome: Outcome) -> list[Decision]:
         events = request.events
         self._endpoint.end(request.permit, now, outcome)
-        references = [each.reference for each in events]
-        self._leases.ack(references)
+        self._leases.done(events)
         if self.remembered:
-            places = [Place.of(reference) for reference in references]
+            places = [Place.of(each.reference) for each in events]
             self._ages.settled(places)
             self._alone.difference_update(places)
         return [_DONE] * len(events)

@@ -14,6 +14,7 @@ from eventbus_gateway.subscriptions.outgoing import Outgoing
 from eventbus_gateway.subscriptions.splicing import all_checked, checked
 from eventbus_gateway.subscriptions.together import texts
 
+MANY = 6
 TAIL = b',"n":%d,"ackToken":"%b"}'
 Drawn = tuple[RecordHeaders, bytes | None, dict[str, Any]]
 
@@ -40,7 +41,7 @@ def columns(records: Sequence[Consumed]) -> tuple[list[int], list[bytes]]:
 @example({}, [(GATEWAY, b"1", {}), (GATEWAY[:-1], b"2", {}), (GATEWAY, b"3", {}), (GATEWAY, b"4", {})], None)
 @example({"is_avro": True}, [(GATEWAY[1:], b'\0\0\0\0\7"a"', {}), (GATEWAY[1:], b"\0\0\0\0\1", {})], None)
 def test_each_text_is_the_one_that_is_made_alone(form: dict[str, Any], kinds: list[Drawn], data: Any) -> None:
-    drawn = kinds if data is None else data.draw(st.lists(st.sampled_from(kinds), min_size=1, max_size=8))
+    drawn = kinds * MANY if data is None else data.draw(st.lists(st.sampled_from(kinds), min_size=1, max_size=16))
     records = [record(headers, value, **others) for headers, value, others in drawn]
     out = outgoing(**form)
     alone = [out.text(one, TAIL % row) for one, row in zip(records, zip(*columns(records), strict=True), strict=True)]
@@ -51,22 +52,24 @@ def test_each_text_is_the_one_that_is_made_alone(form: dict[str, Any], kinds: li
 def test_events_with_the_same_headers_are_made_together(others: dict[str, Any]) -> None:
     is_avro = others.get("value", b"").startswith(b"\0")
     headers: RecordHeaders = [("content-type", b"application/avro" if is_avro else b"application/json"), *GATEWAY[1:]]
-    found = texts(lambda _: together(), [record(headers, **others)] * 3, TAIL, columns([record(headers)] * 3))
-    assert [orjson.loads(one or b"")["n"] for one in found] == [0, 1, 2]
+    found = texts(lambda _: together(), [record(headers, **others)] * MANY, TAIL, columns([record(headers)] * MANY))
+    assert [orjson.loads(one or b"")["n"] for one in found] == list(range(MANY))
 
 
 def test_events_with_other_headers_between_them_are_made_together_with_those_next_to_them() -> None:
-    headers: list[RecordHeaders] = [GATEWAY, GATEWAY, [*GATEWAY, ("ce_subject", b"bed")], GATEWAY]
+    headers = [GATEWAY] * MANY + [[*GATEWAY, ("ce_subject", b"bed")]] * MANY + [GATEWAY] * MANY
     records, out = [record(one) for one in headers], together()
     found = texts(lambda _: out, records, TAIL, columns(records))
-    assert [orjson.loads(one or b"").get("subject") for one in found] == [None, None, "bed", None]
+    assert [orjson.loads(one or b"").get("subject") for one in found] == [None] * MANY + ["bed"] * MANY + [
+        None
+    ] * MANY
 
 
 def test_events_of_several_topics_are_made_by_what_each_topic_has() -> None:
-    records = [record(GATEWAY), record(GATEWAY, topic="beds"), record(GATEWAY, topic="beds")]
+    records = [record(GATEWAY)] * MANY + [record(GATEWAY, topic="beds")] * MANY
     by_topic = {"visits": together(), "beds": Together(together().form._replace(topic="beds"))}
     found = texts(by_topic.__getitem__, records, b"}")
-    assert [orjson.loads(one or b"")["topic"] for one in found] == ["visits", "beds", "beds"]
+    assert [orjson.loads(one or b"")["topic"] for one in found] == ["visits"] * MANY + ["beds"] * MANY
 
 
 @given(st.lists(DATA.filter(lambda text: text is not None), min_size=1, max_size=5))

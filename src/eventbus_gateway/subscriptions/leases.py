@@ -117,7 +117,7 @@ class Leases(Generic[P]):
     def done(self, hand_outs: Iterable[Leased[P]]) -> None:
         """The same for whoever has the hand-outs themselves, which need not be looked for."""
         for origin, run in groupby(hand_outs, attrgetter("origin")):
-            source, acked = self.supply.partitions[origin.topic_index, origin.partition], list[int]()
+            source, acked = self.supply.source_of(origin), list[int]()
             for leased in run:
                 if leased.term is not None and leased.standing is _LEASED:
                     self._leave_term(leased)

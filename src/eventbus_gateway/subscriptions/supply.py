@@ -173,7 +173,7 @@ class Supply(Generic[P]):
 
     def put_back(self, leased: Leased[P]) -> None:
         """Make an event ready once more."""
-        source = self.source_of(leased)
+        source = self.source_of(leased.origin)
         source.put_back(leased)
         self._line_up(source)
 
@@ -183,9 +183,9 @@ class Supply(Generic[P]):
         source.acked(offsets)
         self._line_up(source)
 
-    def source_of(self, leased: Leased[P]) -> Partition[P]:
-        """The partition of an event."""
-        return self.partitions[leased.origin.topic_index, leased.origin.partition]
+    def source_of(self, origin: Origin) -> Partition[P]:
+        """The partition of events."""
+        return self.partitions[origin.topic_index, origin.partition]
 
     def committable(self) -> list[Commit]:
         """The partitions whose position or metadata is not committed yet."""

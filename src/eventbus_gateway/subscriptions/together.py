@@ -16,6 +16,9 @@ from eventbus_gateway.subscriptions.forms import NotDecoded, SchemaNeeded
 from eventbus_gateway.subscriptions.layouts import are_plain
 from eventbus_gateway.subscriptions.outgoing import Outgoing
 
+_MANY = 5
+"""Fewer events take less one after the other: columns cost something before there is the first text."""
+
 Columns = Sequence[Sequence[Any]]
 
 
@@ -30,18 +33,25 @@ def texts(
         tail: what follows the data, to the end of the text, with a place for something of each column.
         columns: what is filled in there, each with something for every event.
     """
+    if len(records) < _MANY:
+        return _one_by_one(outgoing_of, records, tail, columns)
     filled = _filled_in(outgoing_of(records[0].topic), records, tail, columns)
     if filled is not None:
         return filled
+    runs = list(_runs(records))
+    if len(runs) == 1:
+        return _one_by_one(outgoing_of, records, tail, columns)
     found: list[bytes | None] = []
-    for run in _runs(records):
-        outgoing, part = outgoing_of(records[run.start].topic), [column[run] for column in columns]
-        filled = _filled_in(outgoing, records[run], tail, part) if run.stop - run.start < len(records) else None
-        rows = zip(*part, strict=True) if part else repeat(())
-        found += filled or [
-            outgoing.text(record, tail % row) for record, row in zip(records[run], rows, strict=False)
-        ]
+    for run in runs:
+        found += texts(outgoing_of, records[run], tail, [column[run] for column in columns])
     return found
+
+
+def _one_by_one(
+    outgoing_of: Callable[[str], Outgoing], records: Sequence[Consumed], tail: bytes, columns: Columns
+) -> Sequence[bytes | None]:
+    rows = zip(*columns, strict=True) if columns else repeat((), len(records))
+    return [outgoing_of(record.topic).text(record, tail % row) for record, row in zip(records, rows, strict=True)]
 
 
 def _runs(records: Sequence[Consumed]) -> Iterator[slice]:

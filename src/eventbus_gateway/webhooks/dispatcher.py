@@ -47,9 +47,9 @@ _BROKEN = Outcome(None, Failure.BROKEN)
 _UNAUTHENTICATED = 401
 _NO_SECRETS = "secrets_unusable"
 _NO_CONSENT = "no_consent"
+_OBSTACLES = frozenset({_NO_SECRETS, _NO_CONSENT})
 # What became of an event, in the words that are used for events that are pulled.
 _BECAME = {Done: "ack", GiveUp: "reject", Retry: "release", Disable: "release"}
-_OBSTACLES = frozenset({_NO_SECRETS, _NO_CONSENT})
 
 Send = Callable[[Outbound], Awaitable[Attempted]]
 Deliver = Callable[[Send, Outbound, str, Sequence[Leased[Consumed]]], Awaitable[Attempted]]

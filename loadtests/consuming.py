@@ -1,7 +1,8 @@
 """The benchmarks of consuming by a subscription, each in front of a real Kafka.
 
-- ``pull-avro100`` and ``pull-json100``: clients pull a subscription to its end, 100 events per receive, and ack each;
-  the floor reads and decodes the very same records in a plain loop.
+- ``pull-avro100`` and ``pull-json100``: clients pull a subscription to its end, 100 events per receive, and ack each
+  with the next receive; the floor reads and decodes the very same records in a plain loop.
+- ``pull-avro100-apart`` and ``pull-json100-apart``: the same with a request of their own for the acks.
 - ``longpoll-latency``: from sending a publish to having its event on a connection that waits for it.
 """
 
@@ -21,7 +22,8 @@ from loadtests.measuring import PARTITIONS, Failed, checked, shown, subscribing_
 from loadtests.processes import Served, call, gateway, load
 from loadtests.results import Interval, Result, result
 
-NAMES = ("pull-avro100", "pull-json100", "longpoll-latency")
+NAMES = ("pull-avro100", "pull-avro100-apart", "pull-json100", "pull-json100-apart", "longpoll-latency")
+_APART = "-apart"
 _PER_REQUEST = 100
 _CONNECTIONS = 8
 _ROUNDS = 2
@@ -53,7 +55,7 @@ class Consuming:
         Raises:
             Failed: an event was lost, came twice, or was refused.
         """
-        is_json = name == "pull-json100"
+        is_json = name.startswith("pull-json100")
         self._broker.create_topic(name, PARTITIONS)
         ports = (free_port(), free_port())
         config = self._folder / f"{name}.toml"
@@ -79,8 +81,9 @@ class Consuming:
             request(served, "POST", f"/v1/subscriptions/{name}/seek", {"to": "earliest"})
             if not first["events"]:
                 raise Failed("the subscription is not served")
+            apart = topic.endswith(_APART)
             yield shown(
-                self._pulled(pull_load.Plan(served.port, served.pid, name, _CONNECTIONS, _PER_REQUEST, events))
+                self._pulled(pull_load.Plan(served.port, served.pid, name, _CONNECTIONS, _PER_REQUEST, events, apart))
             )
             yield shown(_floor(floor))
 

@@ -1,4 +1,4 @@
-"""Clients that pull a subscription to its end: each receives up to so many events, acks them and receives again.
+"""Clients that pull a subscription to its end: each receives and acks up to so many events at once, again and again.
 
 It runs in a process of its own (``python -m loadtests.pull_load``: a plan as JSON on standard input, a report on
 standard output). Every event must come exactly once, for the first time, and every ack must succeed.
@@ -33,6 +33,7 @@ class Plan(NamedTuple):
         connections: clients at the same time.
         events_per_request: events asked for at once.
         events: how many there are.
+        acks_apart: whether events are acked by a request of their own before the next receive.
     """
 
     port: int
@@ -41,6 +42,7 @@ class Plan(NamedTuple):
     connections: int
     events_per_request: int
     events: int
+    acks_apart: bool
 
 
 class Report(NamedTuple):
@@ -100,9 +102,9 @@ class _Client(asyncio.Protocol):
 
     def __init__(self, pull: _Pull) -> None:
         self._pull = pull
-        ask = json.dumps({"maxEvents": pull.plan.events_per_request, "waitSeconds": 1}).encode()
         self._path = f"/v1/subscriptions/{pull.plan.subscription}"
-        self._receive = post(f"{self._path}/receive", ask)
+        self._ask = b'"maxEvents":%d' % pull.plan.events_per_request
+        self._receive = post(f"{self._path}/receive", b'{%b,"waitSeconds":1}' % self._ask)
         self._transport: asyncio.Transport | None = None
         self._data = b""
         self._acking = 0
@@ -114,9 +116,17 @@ class _Client(asyncio.Protocol):
 
     def receive(self) -> None:
         """Ask for events."""
-        self._acking = 0
         self._sent = time.perf_counter_ns()
         self._write(self._receive)
+
+    def receive_and_ack(self, tokens: bytes) -> None:
+        """The same, and say that those before are done; what becomes of that is told at once."""
+        self._sent = time.perf_counter_ns()
+        self._write(post(f"{self._path}/receive", b"{%b,%b}" % (self._ask, tokens)))
+
+    def ack(self, tokens: bytes) -> None:
+        """Be done with events."""
+        self._write(post(f"{self._path}/ack", b"{%b}" % tokens))
 
     def data_received(self, data: bytes) -> None:
         self._data += data
@@ -127,17 +137,25 @@ class _Client(asyncio.Protocol):
         if answer[9:12] != b"200" or (self._acking and b'"failed":[]' not in answer):
             self._pull.fail(answer)
             return
-        if self._acking:
-            self._pull.acks(self._acking)
+        acked, self._acking = self._acking, 0
+        if acked:
+            self._pull.acks(acked)
+        if acked and self._pull.plan.acks_apart:
             self.receive()
-            return
+        else:
+            self._take(answer)
+
+    def _take(self, answer: bytes) -> None:
         took = bucket((time.perf_counter_ns() - self._sent) // 1_000)
         self._pull.latencies[took] = self._pull.latencies.get(took, 0) + 1
         tokens = self._pull.take(body_of(answer))
         if tokens:
             self._acking = len(tokens)
-            body = b'{"ackTokens":["%s"]}' % b'","'.join(tokens)
-            self._write(post(f"{self._path}/ack", body))
+            what = b'"ackTokens":["%s"]' % b'","'.join(tokens)
+            if self._pull.plan.acks_apart:
+                self.ack(what)
+            else:
+                self.receive_and_ack(what)
         elif not self._pull.done.is_set():
             self.receive()
 

@@ -134,6 +134,9 @@ def test_the_default_is_not_beyond_the_bound() -> None:
             {"maxEvents": 0, "waitSeconds": "x"},
             {"/maxEvents": "expected at least 1", "/waitSeconds": "expected a number"},
         ),
+        ({"ackTokens": DAMAGED}, {"/ackTokens": "expected an array"}),
+        ({"ackTokens": [1]}, {"/ackTokens/0": "expected a string"}),
+        ({"ackTokens": [DAMAGED] * 1_001}, {"/ackTokens": "expected at most 1000 entries"}),
         ([], {"": "expected an object"}),
         (None, {"": "expected an object"}),
         ({f"m{number}": 1 for number in range(17)}, {"": "expected at most 16 members"}),
@@ -173,9 +176,9 @@ def test_a_body_may_be_compressed_and_its_bound_holds_all_the_same(desk: Desk, g
     packed = {**_JSON, "content-encoding": "gzip"}
     answer = ask(gateway, "receive", content=gzip.compress(b'{"maxEvents":1}'), headers=packed)
     assert len(answer.json()["events"]) == 1
-    large = gzip.compress(b'{"maxEvents":%s1}' % (b" " * 5_000))
+    large = gzip.compress(b'{"maxEvents":%s1}' % (b" " * 100_000))
     problem(ask(gateway, "receive", content=large, headers=packed), 413, "body_too_large")
-    problem(ask(gateway, "receive", content=b" " * 5_000 + b"{}", headers=_JSON), 413, "body_too_large")
+    problem(ask(gateway, "receive", content=b" " * 100_000 + b"{}", headers=_JSON), 413, "body_too_large")
     assert len(receive(gateway)) == 1
 
 
@@ -348,6 +351,88 @@ def test_receives_beyond_the_bound_are_refused_and_publishes_go_on() -> None:
         desk.put(2)
         assert sorted(event["data"] for poll in polls for event in poll.result(PATIENCE)) == [1, 2]
         assert desk.receive.polls == 0
+
+
+# Acking with the next receive
+
+
+def test_a_receive_acks_what_came_before_and_brings_what_comes_next(desk: Desk, gateway: Served) -> None:
+    desk.put(*range(3))
+    found = receive(gateway, maxEvents=2)
+    document = ask(gateway, "receive", {"maxEvents": 2, "ackTokens": tokens(found)}).json()
+    assert document["acked"] == {"succeeded": 2, "failed": []}
+    assert [event["data"] for event in document["events"]] == [2]
+    desk.now += 100
+    assert [event["data"] for event in receive(gateway)] == [2]
+
+
+def test_a_receive_that_acks_nothing_says_so_only_when_it_was_asked_to(desk: Desk, gateway: Served) -> None:
+    assert ask(gateway, "receive", {"ackTokens": []}).json() == {
+        "acked": {"succeeded": 0, "failed": []},
+        "events": [],
+    }
+    assert ask(gateway, "receive", {"ackTokens": None}).json() == {"events": []}
+
+
+def test_events_come_whatever_becomes_of_the_acks(desk: Desk, gateway: Served) -> None:
+    desk.put(1, 2)
+    old = tokens(receive(gateway))
+    desk.serve(0, acquisition=8)
+    desk.put(1, 2)
+    document = ask(gateway, "receive", {"maxEvents": 1, "ackTokens": [*old, DAMAGED]}).json()
+    assert [event["data"] for event in document["events"]] == [1]
+    assert document["acked"]["succeeded"] == 0
+    assert [(each["index"], each["code"]) for each in document["acked"]["failed"]] == [
+        (0, "lease_lost"),
+        (1, "lease_lost"),
+        (2, "invalid_ack_token"),
+    ]
+    document = ask(gateway, "receive", {"ackTokens": [DAMAGED]}).json()
+    assert ([event["data"] for event in document["events"]], document["acked"]["succeeded"]) == ([2], 0)
+
+
+def test_events_are_acked_before_a_receive_waits(desk: Desk, gateway: Served) -> None:
+    desk.put(1)
+    found = tokens(receive(gateway))
+    with ThreadPoolExecutor() as pool:
+        poll = pool.submit(ask, gateway, "receive", {"waitSeconds": 60, "ackTokens": found})
+        assert waiting(desk, 1)
+        assert gateway.call(desk.shard.leases.counts).leased == 0
+        desk.put(2)
+        document = poll.result(PATIENCE).json()
+    assert (document["acked"]["succeeded"], document["events"][0]["data"]) == (1, 2)
+
+
+def test_a_receive_that_failed_behind_its_acks_can_be_repeated(desk: Desk, gateway: Served) -> None:
+    desk.reset(parallelism=2)
+    desk.put(0, partition=0)
+    found = tokens(receive(gateway))
+    away = desk.shards.pop(1)
+    problem(ask(gateway, "receive", {"ackTokens": found}), 503, "owner_unavailable")
+    assert desk.shard.leases.counts().leased == 0
+    desk.shards[1] = away
+    document = ask(gateway, "receive", {"ackTokens": found}).json()
+    assert document == {"acked": {"succeeded": 1, "failed": []}, "events": []}
+
+
+def test_a_receive_that_is_refused_acks_nothing() -> None:
+    desk = Desk(max_concurrent_polls=1)
+    with served(further=desk.routes) as gateway, ThreadPoolExecutor() as pool:
+        desk.put(1)
+        found = tokens(receive(gateway))
+        poll = pool.submit(receive, gateway, waitSeconds=60)
+        assert waiting(desk, 1)
+        problem(ask(gateway, "receive", {"ackTokens": found}), 503, "overloaded")
+        assert gateway.call(desk.shard.leases.counts).leased == 1
+        desk.put(2)
+        assert [event["data"] for event in poll.result(PATIENCE)] == [2]
+
+
+def test_as_many_events_as_one_receive_brings_are_acked_by_the_next(desk: Desk, gateway: Served) -> None:
+    desk.put(*range(1_000))
+    found = tokens(receive(gateway, maxEvents=1_000))
+    document = ask(gateway, "receive", {"ackTokens": found}).json()
+    assert document == {"acked": {"succeeded": 1_000, "failed": []}, "events": []}
 
 
 # Settling

@@ -37,7 +37,7 @@ def test_what_the_page_about_consuming_shows_is_what_comes(tmp_path: Path) -> No
         assert reader.go_through(shown[: subscribing + 1]) == 1
         # It begins with what comes from now on.
         reader.go_through([SAMPLE])
-        assert reader.go_through(shown[subscribing + 1 :]) == 2
+        assert reader.go_through(shown[subscribing + 1 :]) == 3
 
 
 def test_what_the_page_about_webhooks_shows_is_what_comes(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The benchmarks of consuming count every event, and fail where one is missing."""
 
 import asyncio
+import contextlib
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ from tests.broker import Broker
 
 from loadtests import pull_load
 
+EMPTY = b'{"events":[]}'
+SETTLED = b'{"succeeded":1,"failed":[]}'
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 13\r\n\r\n"
 
 
@@ -23,23 +26,32 @@ def test_each_benchmark_runs_to_its_end_on_a_real_broker(name: str, tmp_path: Pa
     assert (found.ratio is None) is (name == "longpoll-latency")
 
 
-def pulled(bodies: list[bytes], events: int) -> pull_load.Report:
-    """What one client makes of a server that answers with these bodies, one after the other."""
+@pytest.fixture(params=[True, False], ids=["acks apart", "acks with the next"])
+def apart(request: pytest.FixtureRequest) -> bool:
+    """How the client acks."""
+    is_apart: bool = request.param
+    return is_apart
+
+
+def pulled(bodies: list[bytes], events: int, *, apart: bool, settled: bytes = SETTLED) -> pull_load.Report:
+    """What one client makes of a server that answers with these bodies, one after the other, and so to acks."""
 
     async def go() -> pull_load.Report:
         rest = iter(bodies)
 
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            while data := await reader.read(65_536):
-                body = b'{"succeeded":1,"failed":[]}' if b"/ack " in data else next(rest, None)
-                if body is None:
-                    break
-                writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body))
-            writer.close()
+            with contextlib.closing(writer):
+                while data := await reader.read(65_536):
+                    acks, further = b"ackTokens" in data, settled if b"/ack " in data else next(rest, None)
+                    if further is None:
+                        break
+                    assert (b"/ack " in data) is (acks and apart)
+                    body = b'{"acked":%b,%b' % (settled, further[1:]) if acks and not apart else further
+                    writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body))
 
         async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
             port = server.sockets[0].getsockname()[1]
-            return await pull_load.run(pull_load.Plan(port, 1, "care", 1, 10, events))
+            return await pull_load.run(pull_load.Plan(port, 1, "care", 1, 10, events, apart))
 
     return asyncio.run(go())
 
@@ -48,21 +60,25 @@ def event(offset: int, count: int = 1) -> bytes:
     return b'{"partition":0,"offset":%d,"ackToken":"t%d","deliveryCount":%d}' % (offset, offset, count)
 
 
-def test_every_event_that_was_acked_counts() -> None:
-    report = pulled(
-        [b'{"events":[%b,%b]}' % (event(1), event(2)), b'{"events":[]}', b'{"events":[%b]}' % event(3)], 3
-    )
+def test_every_event_that_was_acked_counts(apart: bool) -> None:
+    bodies = [b'{"events":[%b,%b]}' % (event(1), event(2)), EMPTY, b'{"events":[%b]}' % event(3), EMPTY]
+    report = pulled(bodies, 3, apart=apart)
     assert (report.events, report.repeated, report.failures) == (3, 0, [])
-    assert sum(report.latencies.values()) == 3
+    assert sum(report.latencies.values()) == (3 if apart else 4)
 
 
-def test_an_event_that_comes_twice_is_told() -> None:
-    assert pulled([b'{"events":[%b,%b]}' % (event(1), event(1))], 2).repeated == 1
-    assert pulled([b'{"events":[%b]}' % event(1, count=2)], 1).repeated == 1
+def test_an_event_that_comes_twice_is_told(apart: bool) -> None:
+    assert pulled([b'{"events":[%b,%b]}' % (event(1), event(1)), EMPTY], 2, apart=apart).repeated == 1
+    assert pulled([b'{"events":[%b]}' % event(1, count=2), EMPTY], 1, apart=apart).repeated == 1
 
 
-def test_a_connection_that_ends_too_early_is_a_failure() -> None:
-    assert pulled([b'{"events":[%b]}' % event(1)], 2).failures
+def test_an_ack_that_fails_is_a_failure(apart: bool) -> None:
+    failed = b'{"succeeded":0,"failed":[{"index":0}]}'
+    assert pulled([b'{"events":[%b]}' % event(1), EMPTY], 1, apart=apart, settled=failed).failures
+
+
+def test_a_connection_that_ends_too_early_is_a_failure(apart: bool) -> None:
+    assert pulled([b'{"events":[%b]}' % event(1)], 2, apart=apart).failures
 
 
 def test_an_answer_is_complete_when_all_of_its_body_is_there() -> None:

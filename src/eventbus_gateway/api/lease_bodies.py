@@ -1,7 +1,7 @@
 """What clients say when they ask for events, and when they are done with some."""
 
 from collections.abc import Callable
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, TypeVar
 
 from pydantic import AfterValidator, Field, ValidationInfo
 
@@ -11,8 +11,6 @@ from eventbus_gateway.errors import Fault, InvalidParameter
 from eventbus_gateway.subscriptions.bodies import Body, expected, parsed
 from eventbus_gateway.subscriptions.settings import SubscriptionSettings
 
-_MAX_RECEIVE_BYTES = 4_096
-"""A receive is held while it waits, and its body with it."""
 _MAX_TOKEN_BYTES = 64
 """Of a token with quotes, comma and some white space."""
 _MAX_OTHER_BYTES = 16_384
@@ -37,11 +35,16 @@ def _at_most(name: str) -> Callable[[float | None, ValidationInfo], float | None
     return check
 
 
-def _not_too_many(tokens: list[str], info: ValidationInfo) -> list[str]:
-    settings: Any = info.context
-    if len(tokens) > settings.max_ack_tokens:
-        raise expected(f"expected at most {settings.max_ack_tokens} entries")
-    return tokens
+def _at_most_entries(name: str) -> Callable[[list[str] | None, ValidationInfo], list[str] | None]:
+    """The same for a list."""
+
+    def check(tokens: list[str] | None, info: ValidationInfo) -> list[str] | None:
+        most = getattr(info.context, name)
+        if tokens is not None and len(tokens) > most:
+            raise expected(f"expected at most {most} entries")
+        return tokens
+
+    return check
 
 
 LeaseSeconds = Annotated[float, AfterValidator(_at_most("max_lease_seconds")), Field(ge=1)]
@@ -54,11 +57,17 @@ class ReceiveBody(Body):
         max_events: events at the most; the default when empty.
         wait_seconds: how long to wait for the first one.
         lease_seconds: how long the client has for them; what the subscription says when empty.
+        ack_tokens: events that the client is done with, as they came; no more than one receive hands out, since a
+            receive is held while it waits, and its body with it.
     """
 
     max_events: Annotated[int | None, AfterValidator(_at_most("max_receive_events"))] = Field(None, ge=1)
     wait_seconds: Annotated[float, AfterValidator(_at_most("max_wait_seconds"))] = Field(0.0, ge=0)
     lease_seconds: LeaseSeconds | None = None
+    ack_tokens: Annotated[
+        Annotated[list[str], Field(max_length=_MAX_TOKENS, fail_fast=True)] | None,
+        AfterValidator(_at_most_entries("max_receive_events")),
+    ] = None
 
 
 class AckBody(Body):
@@ -69,7 +78,9 @@ class AckBody(Body):
     """
 
     ack_tokens: Annotated[
-        list[str], Field(min_length=1, max_length=_MAX_TOKENS, fail_fast=True), AfterValidator(_not_too_many)
+        list[str],
+        Field(min_length=1, max_length=_MAX_TOKENS, fail_fast=True),
+        AfterValidator(_at_most_entries("max_ack_tokens")),
     ]
 
 
@@ -108,9 +119,10 @@ def receive_body(request: Request, settings: SubscriptionSettings) -> ReceiveBod
 
     Raises:
         RequestError: see ``json_body``.
-        InvalidParameter: with every fault.
+        InvalidParameter: with every fault; of several wrong tokens, the first.
     """
-    return _understood(ReceiveBody, json_body(request, _MAX_RECEIVE_BYTES) if request.body else {}, settings)
+    document = json_body(request, _bytes_for(settings.max_receive_events)) if request.body else {}
+    return _understood(ReceiveBody, document, settings)
 
 
 def settle_body(kind: type[B], request: Request, settings: SubscriptionSettings) -> B:
@@ -125,8 +137,11 @@ def settle_body(kind: type[B], request: Request, settings: SubscriptionSettings)
         RequestError: see ``json_body``.
         InvalidParameter: with every fault; of several wrong tokens, the first.
     """
-    max_bytes = settings.max_ack_tokens * _MAX_TOKEN_BYTES + _MAX_OTHER_BYTES
-    return _understood(kind, json_body(request, max_bytes), settings)
+    return _understood(kind, json_body(request, _bytes_for(settings.max_ack_tokens)), settings)
+
+
+def _bytes_for(tokens: int) -> int:
+    return tokens * _MAX_TOKEN_BYTES + _MAX_OTHER_BYTES
 
 
 def _understood(kind: type[B], document: object, settings: SubscriptionSettings) -> B:

@@ -1,46 +1,26 @@
-"""``POST /v1/subscriptions/{name}/receive``: lease events."""
+"""``POST /v1/subscriptions/{name}/receive``: be done with events, and lease others."""
 
 import contextlib
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator
-from typing import Protocol
+from collections.abc import Iterator, Sequence
 
 from eventbus_gateway.api.drain import Drain
 from eventbus_gateway.api.ended import ended
 from eventbus_gateway.api.http import Answer, Request
 from eventbus_gateway.api.lease_bodies import receive_body
+from eventbus_gateway.api.leasing import FindOwn, Shards
+from eventbus_gateway.api.settle import failures, told
 from eventbus_gateway.auth.accounts import Account
-from eventbus_gateway.errors import GatewayError, Overloaded
-from eventbus_gateway.subscriptions.calls import Ask, Settling, ShardStatus
-from eventbus_gateway.subscriptions.gathering import Gathering
-from eventbus_gateway.subscriptions.leased import Outcome
+from eventbus_gateway.errors import Overloaded
+from eventbus_gateway.subscriptions.calls import Ask, Settling, Verb
 from eventbus_gateway.subscriptions.resource import Subscription
 from eventbus_gateway.subscriptions.settings import SubscriptionSettings
 
 _DEFAULT_EVENTS = 100
 
-FindOwn = Callable[[Request], Awaitable[Subscription]]
-"""The caller's own subscription of the name in the path.
-
-Raises:
-    UnknownSubscription: the caller has none of this name.
-    Forbidden: the caller may not read its topics any more.
-    GatewayError: nobody can tell.
-"""
-
-
-class Shards(Protocol):
-    """The shards of subscriptions, wherever they are; see ``subscriptions.routing.Routing``."""
-
-    def gathering(self, subscription: Subscription, ask: Ask) -> Gathering: ...
-
-    async def settle(self, subscription: Subscription, settling: Settling) -> list[Outcome | GatewayError]: ...
-
-    async def status(self, subscription: Subscription) -> list[ShardStatus | GatewayError]: ...
-
 
 class Receive:
-    """Leases events to callers, who may wait for the first one.
+    """Leases events to callers, who may ack those that they had before and wait for the first new one.
 
     Args:
         own: finds the caller's subscription.
@@ -69,15 +49,24 @@ class Receive:
         most = asked.max_events or min(_DEFAULT_EVENTS, self._settings.max_receive_events)
         ask = Ask(most, self._settings.max_receive_bytes, asked.lease_seconds)
         with self._counted(subscription.owner, request.account):
+            # Before anything is leased: what waits behind these events of its key can come at once.
+            acked = b"" if asked.ack_tokens is None else await self._acked(subscription, asked.ack_tokens)
+            wait_seconds = asked.wait_seconds
+            del asked  # its tokens, while it waits
             # What is there needs nobody who watches whether the caller still waits, which costs two tasks.
             gathering = self._shards.gathering(subscription, ask)
             events = [] if self._drain.begun else await gathering.at_hand()
             if not events:
                 async with ended(self._drain, request.gone) as end:
-                    events = await gathering.waited(asked.wait_seconds, end)
+                    events = await gathering.waited(wait_seconds, end)
                 # What was leased to a caller that is none any more comes again when its lease ends.
                 await request.recheck()
-        return Answer(200, b'{"events":[%s]}' % b",".join(events))
+        return Answer(200, b'{%b"events":[%b]}' % (acked, b",".join(events)))
+
+    async def _acked(self, subscription: Subscription, tokens: Sequence[str]) -> bytes:
+        """What became of the acks, as a member of the answer."""
+        failed = await failures(self._shards, subscription, tokens, Settling(Verb.ACK, ()))
+        return b'"acked":%b,' % told(len(tokens), failed)
 
     @contextlib.contextmanager
     def _counted(self, owner: str, account: Account | None) -> Iterator[None]:

@@ -7,11 +7,12 @@ import orjson
 
 from eventbus_gateway.api.http import Answer, Request
 from eventbus_gateway.api.lease_bodies import AckBody, ExtendBody, RejectBody, ReleaseBody, settle_body
+from eventbus_gateway.api.leasing import FindOwn, Shards
 from eventbus_gateway.api.problems import problem
-from eventbus_gateway.api.receive import FindOwn, Shards
 from eventbus_gateway.errors import GatewayError, InvalidAckToken, LeaseLost
 from eventbus_gateway.subscriptions.calls import Settling, Verb
 from eventbus_gateway.subscriptions.leased import Outcome
+from eventbus_gateway.subscriptions.resource import Subscription
 from eventbus_gateway.subscriptions.settings import SubscriptionSettings
 from eventbus_gateway.subscriptions.tokens import parse_all
 
@@ -79,19 +80,34 @@ class Settle:
 
     async def _settle(self, request: Request, tokens: Sequence[str], settling: Settling) -> Answer:
         subscription = await self._own(request)
-        parsed = parse_all(tokens)
-        references = [reference for reference in parsed if reference is not None]
-        outcomes: Sequence[Outcome | GatewayError] = ()
-        if references:
-            outcomes = await self._shards.settle(subscription, settling._replace(references=references))
-        if outcomes.count(_OK) == len(tokens):
-            return settled(len(tokens), (), request.path)
-        failures = [Failure(index, _NO_TOKEN) for index, reference in enumerate(parsed) if reference is None]
-        known = [index for index, reference in enumerate(parsed) if reference is not None]
-        for index, outcome in zip(known, outcomes, strict=True):
-            if outcome is not _OK and (error := failed(settling.verb, outcome)) is not None:
-                failures.append(Failure(index, error))
-        return settled(len(tokens), sorted(failures, key=lambda failure: failure.place), request.path)
+        failed = await failures(self._shards, subscription, tokens, settling)
+        return settled(len(tokens), failed, request.path)
+
+
+async def failures(
+    shards: Shards, subscription: Subscription, tokens: Sequence[str], settling: Settling
+) -> Sequence[Failure]:
+    """Do what a caller says of events; gives the tokens of which nothing became, in their order.
+
+    Args:
+        shards: where the events came from.
+        subscription: the caller's own.
+        tokens: what the caller was given with them.
+        settling: what became of them; its references are filled in.
+    """
+    parsed = parse_all(tokens)
+    references = [reference for reference in parsed if reference is not None]
+    outcomes: Sequence[Outcome | GatewayError] = ()
+    if references:
+        outcomes = await shards.settle(subscription, settling._replace(references=references))
+    if outcomes.count(_OK) == len(tokens):
+        return ()
+    found = [Failure(index, _NO_TOKEN) for index, reference in enumerate(parsed) if reference is None]
+    known = [index for index, reference in enumerate(parsed) if reference is not None]
+    for index, outcome in zip(known, outcomes, strict=True):
+        if outcome is not _OK and (error := failed(settling.verb, outcome)) is not None:
+            found.append(Failure(index, error))
+    return sorted(found, key=lambda failure: failure.place)
 
 
 def failed(verb: Verb, outcome: Outcome | GatewayError) -> GatewayError | None:
@@ -116,11 +132,19 @@ def settled(count: int, failures: Sequence[Failure], instance: str) -> Answer:
         failures: the failed ones in their order.
         instance: path of the request.
     """
-    details = [_detail(failure) for failure in failures]
     if len(failures) == count and len({failure.error.code for failure in failures}) == 1:
-        members = {"failed": details} if count > 1 else {}
+        members = {"failed": [_detail(failure) for failure in failures]} if count > 1 else {}
         return problem(_common([failure.error for failure in failures]), instance, members=members)
-    return Answer(200, orjson.dumps({"succeeded": count - len(failures), "failed": details}))
+    return Answer(200, told(count, failures))
+
+
+def told(count: int, failures: Sequence[Failure]) -> bytes:
+    """What became of tokens, as JSON.
+
+    Args:
+        count, failures: see ``settled``.
+    """
+    return orjson.dumps({"succeeded": count - len(failures), "failed": [_detail(failure) for failure in failures]})
 
 
 def _detail(failure: Failure) -> dict[str, Any]:

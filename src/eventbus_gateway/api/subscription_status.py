@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 
 from eventbus_gateway.api.http import Answer, Request
-from eventbus_gateway.api.receive import FindOwn, Shards
+from eventbus_gateway.api.leasing import FindOwn, Shards
 from eventbus_gateway.errors import GatewayError, KafkaUnavailable, UnknownTopic
 from eventbus_gateway.kafka.partitions import Ends, Partition, Position
 from eventbus_gateway.subscriptions.calls import PartitionStatus, ShardStatus

@@ -106,6 +106,25 @@ def test_several_clients_of_one_subscription_share_its_events(replicas: Replicas
     asyncio.run(scenario())
 
 
+def test_the_next_event_of_a_key_comes_with_the_receive_that_acks_the_one_before(replicas: Replicas) -> None:
+    async def scenario() -> None:
+        async with subscribed(replicas, partitions=3, delivery={"type": "pull", "order": "key"}) as one:
+            ids = await one.publish(20, keys=1)
+            got: list[str] = []
+            last: list[str] = []
+            # Each is asked of another replica than the one before; two of three have to be asked over one hop.
+            while len(got) < len(ids):
+                document = await one.caller.ok("POST", f"{one.path}/receive", {"waitSeconds": 10, "ackTokens": last})
+                assert document["acked"] == {"succeeded": len(last), "failed": []}
+                (event,) = document["events"]
+                assert event["deliveryCount"] == 1
+                got.append(event["id"])
+                last = [event["ackToken"]]
+            assert got == ids
+
+    asyncio.run(scenario())
+
+
 def test_a_change_on_one_replica_is_seen_by_the_others_within_a_second(replicas: Replicas) -> None:
     async def scenario() -> None:
         async with subscribed(replicas) as one:

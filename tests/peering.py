@@ -108,7 +108,7 @@ class Shelf:
     async def settle(self, settling: Settling) -> list[Outcome]:
         self._check()
         self.settled.append(settling)
-        return [self.outcomes.get(reference, Outcome.OK) for reference in settling.references]
+        return [self.outcomes.get(Reference(*reference), Outcome.OK) for reference in settling.references]
 
     async def status(self) -> ShardStatus:
         self._check()

@@ -101,12 +101,15 @@ def test_many_tokens_are_understood_as_each_of_them_is(texts: list[str]) -> None
     assert parse_all(texts) == [parse(text) for text in texts]
 
 
-@given(st.lists(REFERENCES, max_size=20), st.integers(0, 2**64 - 1))
+@given(
+    st.lists(REFERENCES, max_size=20) | st.lists(REFERENCES, min_size=128, max_size=260), st.integers(0, 2**64 - 1)
+)
 def test_many_tokens_of_one_state_give_their_references_back(references: list[Reference], acquisition: int) -> None:
     together = [reference._replace(shard=1, acquisition=acquisition, topic=0) for reference in references]
     texts = [text_of(reference) for reference in together]
     assert parse_all(texts) == together
     start = prefix(1, acquisition, 0, 0)
-    assert [(start + end).decode() for end in ends([(one.offset, one.delivery_count) for one in references])] == [
+    offsets, counts = [one.offset for one in references], [one.delivery_count for one in references]
+    assert [(start + end).decode() for end in ends(offsets, counts)] == [
         token(start, one.offset, one.delivery_count) for one in references
     ]

@@ -66,7 +66,7 @@ def rendered(answer: Answer, request_id: str, date: bytes, close: bool) -> bytes
     extra = b"connection: close\r\n" if close else b""
     for pair in answer.headers:
         extra += b"%s: %s\r\n" % pair
-    return b"%sdate: %s\r\ncontent-type: %s\r\ncontent-length: %d\r\nx-request-id: %s\r\n%s%s\r\n%s" % (
+    head = b"%sdate: %s\r\ncontent-type: %s\r\ncontent-length: %d\r\nx-request-id: %s\r\n%s%s\r\n" % (
         _STATUS_LINES[answer.status],
         date,
         answer.content_type,
@@ -74,5 +74,6 @@ def rendered(answer: Answer, request_id: str, date: bytes, close: bool) -> bytes
         request_id.encode(),
         _SECURITY_BLOCK,
         extra,
-        answer.body,
     )
+    # Filled in with the rest, a large body would be copied several times.
+    return head + answer.body

@@ -96,7 +96,7 @@ async def failures(
         settling: what became of them; its references are filled in.
     """
     parsed = parse_all(tokens)
-    references = [reference for reference in parsed if reference is not None]
+    references = list(filter(None, parsed))
     outcomes: Sequence[Outcome | GatewayError] = ()
     if references:
         outcomes = await shards.settle(subscription, settling._replace(references=references))

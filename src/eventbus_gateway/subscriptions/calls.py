@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol
 from eventbus_gateway.subscriptions.hand import EndpointStatus
 from eventbus_gateway.subscriptions.leased import Outcome
 from eventbus_gateway.subscriptions.leases import Counts
-from eventbus_gateway.subscriptions.tokens import Reference
+from eventbus_gateway.subscriptions.tokens import AnyReference
 
 
 class Ask(NamedTuple):
@@ -44,7 +44,7 @@ class Settling(NamedTuple):
     """
 
     verb: Verb
-    references: Sequence[Reference]
+    references: Sequence[AnyReference]
     seconds: float = 0.0
     reason: str = ""
 

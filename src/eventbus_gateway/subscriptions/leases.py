@@ -10,7 +10,7 @@ from eventbus_gateway.subscriptions.leased import Cause, DeadLetter, Leased, Out
 from eventbus_gateway.subscriptions.partition import Partition
 from eventbus_gateway.subscriptions.supply import Supply
 from eventbus_gateway.subscriptions.terms import Term, Terms
-from eventbus_gateway.subscriptions.tokens import Reference
+from eventbus_gateway.subscriptions.tokens import SOURCE_OF, AnyReference
 from eventbus_gateway.subscriptions.window import P
 
 _OK = Outcome.OK
@@ -81,37 +81,33 @@ class Leases(Generic[P]):
                 each.delivery_count -= 1
                 self.supply.put_back(each)
 
-    def ack(self, references: Iterable[Reference]) -> list[Outcome]:
+    def ack(self, references: Iterable[AnyReference]) -> list[Outcome]:
         """Be done with events. It is not too late as long as the event was not handed out again."""
-        leave, outcomes = self._terms.leave, list[Outcome]()
-        place: tuple[int, int, int, int] | None = None
-        source: Partition[P] | None = None
-        leases: Mapping[int, Leased[P]] = {}
-        acked: list[int] = []
-        for reference in references:
-            shard, acquisition, topic, partition, offset, deliveries = reference
-            if (shard, acquisition, topic, partition) != place:
-                self._be_done(source, acked)
-                place = (shard, acquisition, topic, partition)
-                source = self._own(*place)
-                leases = source.leases if source is not None else {}
-            leased = leases.get(offset)
-            # Nearly all acks are for the lease that runs. What else there is, is looked at one by one, and so is what
-            # comes twice, as the second time it has no term any more.
-            if (
-                leased is not None
-                and (term := leased.term) is not None
-                and leased.standing is _LEASED
-                and leased.delivery_count == deliveries
-            ):
-                leave(term, leased)
-                leased.term = None
-                acked.append(offset)
-                outcomes.append(_OK)
-            else:
-                self._be_done(source, acked)
-                outcomes += self._each((reference,), self._ack)
-        self._be_done(source, acked)
+        outcomes: list[Outcome] = []
+        for place, run in groupby(references, SOURCE_OF):
+            source, acked = self._own(*place), list[int]()
+            leases: Mapping[int, Leased[P]] = source.leases if source is not None else {}
+            for reference in run:
+                _, _, _, _, offset, deliveries = reference
+                leased = leases.get(offset)
+                # Nearly all acks are for the lease that runs. What else there is, is looked at one by one, and so is
+                # what comes twice, as the second time it has no term any more.
+                if (
+                    leased is not None
+                    and (term := leased.term) is not None
+                    and leased.standing is _LEASED
+                    and leased.delivery_count == deliveries
+                ):
+                    del term.members[leased]
+                    if not term.members:
+                        self._terms.emptied()
+                    leased.term = None
+                    acked.append(offset)
+                    outcomes.append(_OK)
+                else:
+                    self._be_done(source, acked)
+                    outcomes += self._each((reference,), self._ack)
+            self._be_done(source, acked)
         return outcomes
 
     def done(self, hand_outs: Iterable[Leased[P]]) -> None:
@@ -127,7 +123,7 @@ class Leases(Generic[P]):
                     self._each((leased.reference,), self._ack)
             self._be_done(source, acked)
 
-    def release(self, now: float, references: Iterable[Reference], delay_seconds: float) -> list[Outcome]:
+    def release(self, now: float, references: Iterable[AnyReference], delay_seconds: float) -> list[Outcome]:
         """Give leases back to be handed out again after a delay; the last delivery ends as a dead letter."""
         self.advance(now)
         term: Term[Leased[P]] = Term(now + delay_seconds)
@@ -149,7 +145,7 @@ class Leases(Generic[P]):
         self._terms.start(term)
         return outcomes
 
-    def extend(self, now: float, references: Iterable[Reference], lease_seconds: float) -> list[Outcome]:
+    def extend(self, now: float, references: Iterable[AnyReference], lease_seconds: float) -> list[Outcome]:
         """Let leases end that many seconds from now, be it later or earlier than before."""
         self.advance(now)
         term: Term[Leased[P]] = Term(now + lease_seconds)
@@ -165,7 +161,7 @@ class Leases(Generic[P]):
         self._terms.start(term)
         return outcomes
 
-    def reject(self, references: Iterable[Reference], reason: str) -> list[Outcome]:
+    def reject(self, references: Iterable[AnyReference], reason: str) -> list[Outcome]:
         """Make dead letters of events. Like an ack it is not too late while nobody was handed the event again.
 
         Args:
@@ -193,7 +189,7 @@ class Leases(Generic[P]):
         self.advance(now)
         return self._dead.hand_out(count)
 
-    def dead_lettered(self, references: Iterable[Reference]) -> list[Outcome]:
+    def dead_lettered(self, references: Iterable[AnyReference]) -> list[Outcome]:
         """Be done with events that are stored among the dead letters."""
 
         def stored(source: Partition[P], leased: Leased[P]) -> Outcome:
@@ -204,7 +200,9 @@ class Leases(Generic[P]):
 
         return self._each(references, stored)
 
-    def dead_letter_failed(self, now: float, references: Iterable[Reference], retry_seconds: float) -> list[Outcome]:
+    def dead_letter_failed(
+        self, now: float, references: Iterable[AnyReference], retry_seconds: float
+    ) -> list[Outcome]:
         """Have events that could not be stored among the dead letters come again after a while."""
         term: Term[Leased[P]] = Term(now + retry_seconds)
 
@@ -251,7 +249,7 @@ class Leases(Generic[P]):
             acked.clear()
 
     def _each(
-        self, references: Iterable[Reference], verdict: Callable[[Partition[P], Leased[P]], Outcome]
+        self, references: Iterable[AnyReference], verdict: Callable[[Partition[P], Leased[P]], Outcome]
     ) -> list[Outcome]:
         # One after the other: what comes twice may be settled by then.
         named = (_named(self.supply, reference) for reference in references)
@@ -287,7 +285,7 @@ class Leases(Generic[P]):
         return Outcome.SETTLED if rejected else Outcome.EXPIRED
 
 
-def _named(supply: Supply[P], reference: Reference) -> tuple[Partition[P], Leased[P]] | Outcome:
+def _named(supply: Supply[P], reference: AnyReference) -> tuple[Partition[P], Leased[P]] | Outcome:
     """The hand-out that a reference names, or why it names none."""
     shard, acquisition, topic, partition, offset, deliveries = reference
     if (shard, acquisition) != (supply.shard, supply.acquisition):

@@ -31,7 +31,7 @@ async def rendered(
         return
     offsets, _, _, sizes, records = zip(*[each.event for each in leased], strict=True)
     counts = [each.delivery_count for each in leased]
-    starts, ends = [each.origin.prefix for each in leased], tokens.ends(zip(offsets, counts, strict=True))
+    starts, ends = [each.origin.prefix for each in leased], tokens.ends(offsets, counts)
     for turn in in_turns(sizes):
         if turn.start:
             await asyncio.sleep(0)

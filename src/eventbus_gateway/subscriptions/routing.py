@@ -17,6 +17,7 @@ from eventbus_gateway.subscriptions.gathering import Gathering
 from eventbus_gateway.subscriptions.leased import Outcome
 from eventbus_gateway.subscriptions.names import slot_of
 from eventbus_gateway.subscriptions.resource import Subscription
+from eventbus_gateway.subscriptions.tokens import SHARD_OF
 
 T = TypeVar("T")
 
@@ -100,13 +101,14 @@ class Routing:
             found = await self._outcome(subscription.id, shard, lambda calls: calls.settle(part), repeatable)
             return [found] * len(part.references) if isinstance(found, GatewayError) else found
 
-        if len({reference.shard for reference in references}) == 1 and references[0].shard < parallelism:
-            return [*await settle_one(references[0].shard, settling)]
+        shards = list(map(SHARD_OF, references))
+        if len(set(shards)) == 1 and shards[0] < parallelism:
+            return [*await settle_one(shards[0], settling)]
         # Shards beyond these are of a time when there were more, or of nobody: tokens are not to be trusted.
         places: dict[int, list[int]] = {}
-        for place, reference in enumerate(references):
-            if reference.shard < parallelism:
-                places.setdefault(reference.shard, []).append(place)
+        for place, shard in enumerate(shards):
+            if shard < parallelism:
+                places.setdefault(shard, []).append(place)
         parts = [settle_one(s, settling._replace(references=[references[i] for i in places[s]])) for s in places]
         outcomes: list[Outcome | GatewayError] = [Outcome.STALE] * len(references)
         for shard, found in zip(places, await asyncio.gather(*parts), strict=True):

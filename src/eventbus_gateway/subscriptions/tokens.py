@@ -6,18 +6,21 @@ policy, and what a token still means by whoever owns the shard.
 """
 
 from binascii import Error, a2b_base64, b2a_base64
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from functools import lru_cache
+from itertools import chain
+from operator import itemgetter
 from struct import Struct
 from typing import NamedTuple
 
 _VERSION = b"\0\1"
 _WHERE = Struct(">2sHQHI")
-_WHICH = Struct(">QI")
 _WHOLE = Struct(">2xHQHIQI")
 _LENGTH = 40
 # The last 12 bytes: whole groups of base64, so that they can be put together as text.
 _END_CHARACTERS = 16
-_new = tuple.__new__
+_MOST_AT_ONCE = 128
+"""Ends that are put together at once: the structures for each number of them are kept."""
 
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")
 # The plain alphabet's own two characters turn into something that no alphabet has: one token, one spelling.
@@ -45,6 +48,13 @@ class Reference(NamedTuple):
     delivery_count: int
 
 
+AnyReference = tuple[int, int, int, int, int, int]
+"""A ``Reference``, or the same without names: to name the parts of each of many takes as long as to read them."""
+
+SHARD_OF = itemgetter(Reference._fields.index("shard"))
+SOURCE_OF = itemgetter(*map(Reference._fields.index, ("shard", "acquisition", "topic", "partition")))
+
+
 def prefix(shard: int, acquisition: int, topic: int, partition: int) -> bytes:
     """What the tokens of one partition have in common; see ``Reference``."""
     return _text(_WHERE.pack(_VERSION, shard, acquisition, topic, partition))
@@ -58,18 +68,29 @@ def token(start: bytes, offset: int, delivery_count: int) -> str:
         offset: place of the event.
         delivery_count: how often it was handed out.
     """
-    return (start + ends([(offset, delivery_count)])[0]).decode("ascii")
+    return (start + ends([offset], [delivery_count])[0]).decode("ascii")
 
 
-def ends(hand_outs: Iterable[tuple[int, int]]) -> list[bytes]:
+def ends(offsets: Sequence[int], delivery_counts: Sequence[int]) -> list[bytes]:
     """What follows the ``prefix`` in the tokens of many hand-outs.
 
     Args:
-        hand_outs: offset and delivery count of each.
+        offsets: place of each event.
+        delivery_counts: how often each was handed out.
     """
-    pack, size = _WHICH.pack, _END_CHARACTERS
-    text = _text(b"".join([pack(offset, delivery_count) for offset, delivery_count in hand_outs]))
-    return [text[at : at + size] for at in range(0, len(text), size)]
+    found: list[bytes] = []
+    for start in range(0, len(offsets), _MOST_AT_ONCE):
+        turn = slice(start, start + _MOST_AT_ONCE)
+        numbers, texts = _structures(len(offsets[turn]))
+        packed = numbers.pack(*chain.from_iterable(zip(offsets[turn], delivery_counts[turn], strict=True)))
+        found += texts.unpack(_text(packed))
+    return found
+
+
+@lru_cache(maxsize=_MOST_AT_ONCE)
+def _structures(count: int) -> tuple[Struct, Struct]:
+    """So many ends as numbers, and as text."""
+    return Struct(">" + "QI" * count), Struct(f"{_END_CHARACTERS}s" * count)
 
 
 def parse(text: str) -> Reference | None:
@@ -85,13 +106,10 @@ def parse(text: str) -> Reference | None:
     return Reference._make(_WHOLE.unpack(raw))
 
 
-def parse_all(texts: Sequence[str]) -> list[Reference | None]:
-    """The same for many tokens at once, in half of the time."""
+def parse_all(texts: Sequence[str]) -> Sequence[AnyReference | None]:
+    """The same for many tokens at once, in a quarter of the time."""
     raw = _all_raw(texts)
-    if raw is None:
-        return [parse(text) for text in texts]
-    # Past the keyword handling of a named tuple's own constructor, for what is made once an event.
-    return [_new(Reference, fields) for fields in _WHOLE.iter_unpack(raw)]
+    return [parse(text) for text in texts] if raw is None else list(_WHOLE.iter_unpack(raw))
 
 
 def _all_raw(texts: Sequence[str]) -> bytes | None:

@@ -9,10 +9,11 @@ from pathlib import Path
 from tests.broker import Broker, free_port
 
 from loadtests.either import COUNT
+from loadtests.histogram import Histogram
 from loadtests.load import Report, histogram, rss_mib
 from loadtests.measuring import BENCHMARKS, Failed, loaded, shown, written
 from loadtests.processes import EITHER, SERVE, Served, gateway
-from loadtests.results import Interval, Result, result
+from loadtests.results import Interval, Result, result, result_of_turns
 
 Config = Callable[[tuple[int, int]], str]
 """A gateway's configuration for its public and internal port."""
@@ -82,9 +83,12 @@ class Beside:
             latencies = histogram(self._loaded(served, turns * self._seconds, warm_up_seconds=0.0))
             os.kill(served.pid, COUNT)
             memory = rss_mib(served.pid)
-        sums = zip(("floor", "gateway"), json.loads(counted.read_text()), strict=True)
-        intervals = [shown(Interval(what, events, took, cpu, latencies)) for what, (events, took, cpu) in sums]
-        return result(name, intervals, memory)
+        found = json.loads(counted.read_text())
+        taken = [Interval(what, events, took, cpu, Histogram()) for what, events, took, cpu in found]
+        for kind in ("floor", "gateway"):
+            _, events, took, cpu, _ = zip(*[turn for turn in taken if turn.what == kind], strict=True)
+            shown(Interval(kind, sum(events), sum(took), sum(cpu), latencies))
+        return result_of_turns(name, taken, latencies, memory)
 
     @property
     def bootstrap(self) -> str:

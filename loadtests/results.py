@@ -1,7 +1,7 @@
 """From measured intervals to the numbers that are reported."""
 
 from collections.abc import Iterable, Sequence
-from statistics import fmean
+from statistics import fmean, median
 from typing import NamedTuple
 
 from loadtests.histogram import Histogram, merged
@@ -76,6 +76,37 @@ def result(name: str, intervals: Sequence[Interval], rss_mib: float) -> Result:
         round(cost, 3),
         None if floor is None else round(floor, 3),
         None if floor is None else round(cost / floor, 3),
+        round(latencies.percentile(0.5) / 1_000, 3),
+        round(latencies.percentile(0.99) / 1_000, 3),
+        round(rss_mib, 1),
+    )
+
+
+def result_of_turns(name: str, turns: Sequence[Interval], latencies: Histogram, rss_mib: float) -> Result:
+    """The line for one process that was gateway and floor in many short turns.
+
+    Each turn of the gateway is held against the two of the floor around it, and the median of that is the ratio: a
+    slow moment of the machine spoils a few of them, and not the result.
+
+    Args:
+        name: which benchmark.
+        turns: in their order; the first and the last may have been shorter.
+        latencies: durations of all requests.
+        rss_mib: resident memory of the process.
+    """
+    costs = [(turn.what, turn.cpu_us_per_event) for turn in turns]
+    ratios = [
+        cost / fmean((before, after))
+        for (_, before), (what, cost), (_, after) in zip(costs[1:-1], costs[2:-1], costs[3:-1], strict=False)
+        if what == "gateway"
+    ]
+    floor, ratio = median(cost for what, cost in costs if what == "floor"), median(ratios)
+    return Result(
+        name,
+        round(median(turn.events_per_second for turn in turns if turn.what == "gateway"), 1),
+        round(floor * ratio, 3),
+        round(floor, 3),
+        round(ratio, 3),
         round(latencies.percentile(0.5) / 1_000, 3),
         round(latencies.percentile(0.99) / 1_000, 3),
         round(rss_mib, 1),

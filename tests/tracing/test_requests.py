@@ -2,7 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import orjson
@@ -16,7 +17,7 @@ from eventbus_gateway.api.settings import TopicSettings
 from eventbus_gateway.api.traced import TracedSink, causes
 from eventbus_gateway.errors import KafkaUnavailable
 from eventbus_gateway.kafka.memory import MemoryKafka
-from eventbus_gateway.kafka.records import NotStored, Record
+from eventbus_gateway.kafka.records import NotStored, Outcome, Record, Stored
 from eventbus_gateway.logs import working_on
 from eventbus_gateway.tracing.sampling import Sampler
 from eventbus_gateway.tracing.settings import TracingSettings
@@ -197,9 +198,99 @@ def test_a_record_without_room_goes_without_its_trace() -> None:
     asyncio.run(scenario())
 
 
+def test_traces_begin_with_their_requests_though_they_are_made_before(gateway: Served, collector: Collector) -> None:
+    number = 70
+    began = time.time_ns()
+    for _ in range(number):
+        assert publish(gateway, "notes", {}).status_code == 201
+    spans = collector.until(lambda spans: len(spans) >= 2 * number)
+    servers = [span for span in spans if span.name == SERVER]
+    times = [at for span in sorted(servers, key=lambda span: span.began) for at in (span.began, span.ended)]
+    assert began < times[0]
+    assert times == sorted(times), "one after the other"
+    assert len({span.trace_id for span in servers}) == len({span.span_id for span in spans}) / 2 == number
+
+
+def test_a_send_that_outlives_its_request_ends_when_kafka_has_answered() -> None:
+    async def scenario() -> None:
+        spans, slow = Nowhere(), Slow()
+        tracer = Tracer(Sampler(TracingSettings()), spans, 0)
+        above = tracer.first(About("above", Kind.SERVER), TRACE)
+        token = working_on.set(above)
+        sent = TracedSink(slow, tracer, 1_000).send("notes", [Record(b"k", b"v", [])])
+        working_on.reset(token)
+        tracer.end(above)
+        assert spans.names() == ["above"]
+        slow.future.set_result([Stored(0, 7, 1)])
+        await sent
+        await asyncio.sleep(0)
+        assert spans.names() == ["above", "send notes"]
+        spans.spans[1].complete()
+        assert spans.spans[1].attributes["messaging.kafka.offset"] == 7
+
+    asyncio.run(scenario())
+
+
+def test_every_send_of_a_request_is_a_span_of_its_own() -> None:
+    async def scenario() -> None:
+        spans, kafka = Nowhere(), MemoryKafka({"notes": 1})
+        tracer = Tracer(Sampler(TracingSettings()), spans, 0)
+        above = tracer.prepared(About("above", Kind.SERVER))
+        tracer.begin(above)
+        token = working_on.set(above)
+        sink = TracedSink(kafka, tracer, 1_000)
+        for number in (1, 1, 2):
+            await sink.send("notes", [Record(b"k", b"v", [])] * number)
+        working_on.reset(token)
+        tracer.end(above)
+        assert sorted(spans.names()) == ["above", "send notes", "send notes", "send notes"]
+        sends = [span for span in spans.spans if span is not above]
+        assert len({span.context.span_id for span in sends}) == 3
+        assert {span.parent_id for span in sends} == {above.context.span_id}
+        named = {attribute(record, "traceparent") for record in kafka.records("notes")}
+        assert named == {span.traceparent for span in sends}
+        assert all(span.began <= span.ended <= above.ended for span in sends)
+
+    asyncio.run(scenario())
+
+
+def test_what_is_sent_after_the_end_of_a_request_is_no_part_of_its_trace() -> None:
+    async def scenario() -> None:
+        spans, kafka = Nowhere(), MemoryKafka({"notes": 1})
+        tracer = Tracer(Sampler(TracingSettings()), spans, 0)
+        above = tracer.first(About("above", Kind.SERVER), TRACE)
+        token = working_on.set(above)
+        tracer.end(above)
+        await TracedSink(kafka, tracer, 1_000).send("notes", [Record(b"k", b"v", [])])
+        working_on.reset(token)
+        (record,) = kafka.records("notes")
+        assert (record.headers, spans.names()) == ([], ["above"])
+
+    asyncio.run(scenario())
+
+
+class Slow:
+    """Answers when a test says so."""
+
+    def __init__(self) -> None:
+        self.future: asyncio.Future[list[Outcome]] = asyncio.get_running_loop().create_future()
+
+    def send(self, topic: str, records: Sequence[Record]) -> "asyncio.Future[list[Outcome]]":
+        return self.future
+
+
 class Nowhere:
+    """Keeps spans that are over."""
+
+    def __init__(self) -> None:
+        self.spans: list[Span] = []
+
     def add(self, span: Span) -> None:
         assert span.ids is None
+        self.spans.append(span)
+
+    def names(self) -> list[str]:
+        return [span.about.name for span in self.spans]
 
 
 def test_a_record_counts_for_as_much_as_with_a_trace_of_its_caller(collector: Collector) -> None:

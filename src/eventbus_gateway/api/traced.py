@@ -20,6 +20,7 @@ from eventbus_gateway.api.routes import Match, Route, Router
 from eventbus_gateway.errors import GatewayError
 from eventbus_gateway.kafka.records import Outcome, Record, RecordSink, Stored
 from eventbus_gateway.logs import trace_fields, working_on
+from eventbus_gateway.tracing.beginnings import Beginnings
 from eventbus_gateway.tracing.context import Context, context
 from eventbus_gateway.tracing.span import About, Kind, Span, Value
 from eventbus_gateway.tracing.tracer import Tracer
@@ -54,6 +55,7 @@ class TracedGateway(Gateway):
         super().__init__(router, *parts)
         self._tracer = tracer
         self._left = tracer.sampler.gap()
+        self._beginnings = Beginnings(tracer, _REQUEST)
         self._untraced = super().handle
         self._publishing: dict[Handler, Route] = {
             route.handler: route._replace(
@@ -71,19 +73,22 @@ class TracedGateway(Gateway):
             if parent is not None:
                 if not self._tracer.sampler.goes_on(parent):
                     return self._untraced(request, match)
-                return self._traced(self._tracer.below(_REQUEST, parent), request, match)
+                span = self._tracer.below(_REQUEST, parent)
+                request.log_fields = trace_fields(span)
+                return self._traced(span, request, match)
         if self._left:
             self._left -= 1
             return self._untraced(request, match)
-        self._left = self._tracer.sampler.gap()
-        trace_id = self._tracer.sampler.begins()
-        if trace_id is None:
+        if not self._tracer.sampler.may_begin():
+            self._left = self._tracer.sampler.gap()
             return self._untraced(request, match)
-        return self._traced(self._tracer.first(_REQUEST, trace_id), request, match)
+        span, request.log_fields, self._left = self._beginnings.take()
+        self._tracer.begin(span)
+        return self._traced(span, request, match)
 
     async def _traced(self, span: Span, request: Request, match: Match | None) -> Answer:
-        token = working_on.set(span)
-        request.log_fields = trace_fields(span)
+        # Nobody takes it out again: the context is the request's own, and a span that has ended is nothing to others.
+        working_on.set(span)
         error: str | None = "cancelled"
         try:
             if match is None:
@@ -93,19 +98,22 @@ class TracedGateway(Gateway):
             answer = await self._untraced(request, match and self._traced_match(match))
             error = str(answer.status) if answer.status >= 500 else None
             template = None if match is None else match.route.template
-            method = request.method if request.method in _METHODS else _OTHER
-            span.about = _served(method, template, answer.status)
+            span.later = partial(_tell, request.method, template, answer.status)
             if template == _RECEIVE and answer.status == 200:
                 span.links = causes(answer.body, self._tracer.max_links)
             return answer
         finally:
-            working_on.reset(token)
             self._tracer.end(span, error)
 
     def _traced_match(self, match: Match) -> Match:
         """The same, with publishes whose records name their trace."""
         route = self._publishing.get(match.route.handler)
         return match if route is None else Match(route, match.params)
+
+
+def _tell(method: str, template: str | None, status: int, span: Span) -> None:
+    """Say what a request was about."""
+    span.about = _served(method if method in _METHODS else _OTHER, template, status)
 
 
 @lru_cache(maxsize=_KEPT)
@@ -166,10 +174,10 @@ class TracedSink:
     def send(self, topic: str, records: Sequence[Record]) -> "asyncio.Future[list[Outcome]]":
         """See ``RecordSink.send``."""
         above = working_on.get()
-        if not isinstance(above, Span):
+        if not isinstance(above, Span) or above.ids is None:
             return self._send(topic, records)
         tracer = self._tracer
-        span = tracer.below(_sending(topic), above.context)
+        span = tracer.caused(above, _sending(topic))
         if len(records) > 1:
             span.attributes = {"messaging.batch.message_count": len(records)}
         header = ("traceparent", span.traceparent.encode())
@@ -180,9 +188,18 @@ class TracedSink:
             raise
         if future.done():
             self._ended(span, future)
+        elif len(records) > 1 or above.before_end is not None:
+            future.add_done_callback(partial(self._ended, span))
+        else:
+            # The request goes on in the same turn of the loop, and nearly always there is nothing left of it to do.
+            above.before_end = partial(self._end, span, future)
+        return future
+
+    def _end(self, span: Span, future: "asyncio.Future[list[Outcome]]") -> None:
+        if future.done():
+            self._ended(span, future)
         else:
             future.add_done_callback(partial(self._ended, span))
-        return future
 
     def _named(self, record: Record, header: tuple[str, bytes]) -> Record:
         key, value, headers, size = record
@@ -202,9 +219,14 @@ class TracedSink:
         outcomes = future.result()
         first = outcomes[0]
         if len(outcomes) == 1 and isinstance(first, Stored):
-            partition = {"messaging.destination.partition.id": str(first.partition)}
-            span.attributes = partition if first.offset < 0 else {**partition, "messaging.kafka.offset": first.offset}
+            span.later = partial(_place, first)
             self._tracer.end(span)
             return
         errors = (outcome.error.code for outcome in outcomes if not isinstance(outcome, Stored))
         self._tracer.end(span, next(errors, None))
+
+
+def _place(stored: Stored, span: Span) -> None:
+    """Say where a record is."""
+    partition = {"messaging.destination.partition.id": str(stored.partition)}
+    span.attributes = partition if stored.offset < 0 else {**partition, "messaging.kafka.offset": stored.offset}

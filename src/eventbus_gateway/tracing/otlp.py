@@ -53,6 +53,7 @@ class Otlp:
 
     def span(self, span: Span) -> bytes:
         """One span of a request."""
+        span.complete()
         trace_id, span_id, _, state = span.context
         parts = [_TRACE_ID, bytes.fromhex(trace_id), _SPAN_ID, bytes.fromhex(span_id)]
         if state:

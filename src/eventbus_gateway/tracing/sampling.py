@@ -80,8 +80,14 @@ class Sampler:
 
     def begins(self) -> str | None:
         """The id of a trace that begins here; None where there are too many."""
-        if not self._bound or not self._all.take():
-            return None
+        return self.trace_id() if self.may_begin() else None
+
+    def may_begin(self) -> bool:
+        """Whether one more trace may begin here now."""
+        return self._bound > 0 and self._all.take()
+
+    def trace_id(self) -> str:
+        """An id for one, whenever that is; the ratio must not be zero."""
         return f"{self._random(_BITS) or 1:016x}{self._random(_BITS) % self._bound:016x}"
 
     def begins_by_chance(self) -> str | None:

@@ -1,6 +1,6 @@
 """One step of a trace."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 
 from eventbus_gateway.logs import Traced
@@ -46,7 +46,20 @@ class Span(Traced):
         began: nanoseconds since the epoch.
     """
 
-    __slots__ = ("about", "attributes", "began", "context", "ended", "error", "links", "parent_id")
+    __slots__ = (
+        "_traceparent",
+        "about",
+        "attributes",
+        "before_end",
+        "began",
+        "child",
+        "context",
+        "ended",
+        "error",
+        "later",
+        "links",
+        "parent_id",
+    )
 
     def __init__(self, about: About, context: Context, parent_id: str, began: int) -> None:
         super().__init__(context[:2])
@@ -60,8 +73,23 @@ class Span(Traced):
         self.attributes = _NOTHING
         """Those of its own."""
         self.links: Sequence[Context] = ()
+        self.child: Span | None = None
+        """The first one that it causes, made before that begins."""
+        self.before_end: Callable[[], None] | None = None
+        """Called when it ends, for what ends with it."""
+        self.later: Callable[[Span], None] | None = None
+        """Fills in what is not needed before it is written."""
+        self._traceparent = ""
 
     @property
     def traceparent(self) -> str:
         """What others are told, so that their part of the trace follows from this span."""
-        return f"00-{self.context.trace_id}-{self.context.span_id}-01"
+        if not self._traceparent:
+            self._traceparent = f"00-{self.context.trace_id}-{self.context.span_id}-01"
+        return self._traceparent
+
+    def complete(self) -> None:
+        """Have everything filled in."""
+        later, self.later = self.later, None
+        if later is not None:
+            later(self)

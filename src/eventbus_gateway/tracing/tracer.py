@@ -43,6 +43,25 @@ class Tracer:
         trace_id, parent_id, _, state = parent
         return Span(about, Context(trace_id, _span_id(), True, state), parent_id, self._now_ns())
 
+    def prepared(self, about: About) -> Span:
+        """The first span of a trace with one that it causes, to begin at any time."""
+        span = self.first(about, self.sampler.trace_id())
+        span.child = self.below(about, span.context)
+        return span
+
+    def begin(self, span: Span) -> None:
+        """Have a span begin that was made before."""
+        span.began = self._now_ns()
+
+    def caused(self, above: Span, about: About) -> Span:
+        """A span that another one causes here: the one that was made with it, or another one."""
+        span, above.child = above.child, None
+        if span is None:
+            return self.below(about, above.context)
+        span.about = about
+        self.begin(span)
+        return span
+
     def end(self, span: Span, error: str | None = None) -> None:
         """Have a span recorded as it is now.
 
@@ -50,6 +69,8 @@ class Tracer:
             span: not ended before.
             error: why it failed, in a word of a closed set.
         """
+        if span.before_end is not None:
+            span.before_end()
         span.ended = self._now_ns()
         span.error = error
         span.ids = None

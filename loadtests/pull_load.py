@@ -120,9 +120,9 @@ class _Client(asyncio.Protocol):
         self._write(self._receive)
 
     def receive_and_ack(self, tokens: bytes) -> None:
-        """The same, and say that those before are done; what becomes of that is told at once."""
+        """The same, and say that those before are done; at the end that is told soon."""
         self._sent = time.perf_counter_ns()
-        self._write(post(f"{self._path}/receive", b"{%b,%b}" % (self._ask, tokens)))
+        self._write(post(f"{self._path}/receive", b'{%b,"waitSeconds":0.05,%b}' % (self._ask, tokens)))
 
     def ack(self, tokens: bytes) -> None:
         """Be done with events."""

@@ -18,7 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from confluent_kafka import KafkaException, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._listoffsets import OffsetSpec
 from confluent_kafka.cimpl import NewPartitions, NewTopic
@@ -27,6 +27,9 @@ from tests.broker.watchdog import watchdog
 
 READY_SECONDS = 60.0
 """How long a broker may take to answer; far above the usual 3 s, since test machines stall."""
+
+_LOST = frozenset({KafkaError._DESTROY_BROKER, KafkaError._TRANSPORT})
+"""The client has let go of a broker that was killed or came back, with what was asked of it."""
 
 _JVM = (
     "-Xmx400m",
@@ -294,15 +297,36 @@ def create_topic(admin: AdminClient, topic: NewTopic) -> None:
     Raises:
         RuntimeError: a partition stayed without leader.
     """
-    admin.create_topics([topic], operation_timeout=30, request_timeout=30)[topic.topic].result(30)
     deadline = time.monotonic() + READY_SECONDS
+    _create(admin, topic, deadline)
     while time.monotonic() < deadline:
-        found = admin.list_topics(topic=topic.topic, timeout=5).topics[topic.topic]
+        try:
+            found = admin.list_topics(topic=topic.topic, timeout=5).topics[topic.topic]
+        except KafkaException as error:
+            if error.args[0].code() not in _LOST:
+                raise
+            continue
         if found.error is None and len(found.partitions) == topic.num_partitions:
             leaders = [partition.leader for partition in found.partitions.values()]
             if all(leader >= 0 for leader in leaders) and _answers(admin, topic):
                 return
     raise RuntimeError("the new topic has partitions without leader")
+
+
+def _create(admin: AdminClient, topic: NewTopic, deadline: float) -> None:
+    lost = False
+    while True:
+        try:
+            admin.create_topics([topic], operation_timeout=30, request_timeout=30)[topic.topic].result(30)
+        except KafkaException as error:
+            code = error.args[0].code()
+            if lost and code == KafkaError.TOPIC_ALREADY_EXISTS:
+                return
+            lost = code in _LOST
+            if not lost or time.monotonic() > deadline:
+                raise
+        else:
+            return
 
 
 def _answers(admin: AdminClient, topic: NewTopic) -> bool:

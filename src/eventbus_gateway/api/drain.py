@@ -1,6 +1,7 @@
 """The end of the process, as handlers that wait long see it."""
 
 import asyncio
+from collections.abc import Callable
 
 
 class Drain:
@@ -8,6 +9,7 @@ class Drain:
 
     def __init__(self) -> None:
         self._event = asyncio.Event()
+        self._told: set[Callable[[], None]] = set()
 
     @property
     def begun(self) -> bool:
@@ -17,6 +19,20 @@ class Drain:
     def begin(self) -> None:
         """Say it; further calls do nothing."""
         self._event.set()
+        told, self._told = self._told, set()
+        for callback in told:
+            callback()
+
+    def tell(self, callback: Callable[[], None]) -> None:
+        """Have something called when it is said, at once where it was said before."""
+        if self.begun:
+            callback()
+        else:
+            self._told.add(callback)
+
+    def forget(self, callback: Callable[[], None]) -> None:
+        """Do not call it any more."""
+        self._told.discard(callback)
 
     async def wait(self) -> None:
         """Return when it is said."""

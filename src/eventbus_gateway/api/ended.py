@@ -2,15 +2,13 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 from eventbus_gateway.api.drain import Drain
 
 
 @contextlib.asynccontextmanager
-async def ended(
-    drain: Drain, gone: Callable[[], Coroutine[None, None, None]]
-) -> AsyncIterator["asyncio.Future[None]"]:
+async def ended(drain: Drain, gone: Callable[[], Awaitable[None]]) -> AsyncIterator["asyncio.Future[None]"]:
     """A future that is done as soon as nobody waits any more: the caller has gone, or the process ends.
 
     Args:
@@ -19,19 +17,18 @@ async def ended(
     """
     future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
-    def finish(_: "asyncio.Task[None]") -> None:
+    def finish() -> None:
         if not future.done():
             future.set_result(None)
 
-    tasks = [asyncio.create_task(drain.wait()), asyncio.create_task(gone())]
-    for task in tasks:
-        task.add_done_callback(finish)
-    if drain.begun:
-        # Not only with the next turn of the loop: whoever looks now shall not begin to wait.
-        future.set_result(None)
+    # A task only where the caller cannot be watched without one: half of what a wait costs.
+    leaving = asyncio.ensure_future(gone())
+    leaving.add_done_callback(lambda _: finish())
+    drain.tell(finish)
     try:
         yield future
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        drain.forget(finish)
+        leaving.cancel()
+        if isinstance(leaving, asyncio.Task):
+            await asyncio.gather(leaving, return_exceptions=True)

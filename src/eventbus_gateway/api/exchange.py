@@ -20,6 +20,20 @@ class _Nobody(asyncio.Event):
 _NOBODY = _Nobody()
 
 
+class _Departure(asyncio.Event):
+    """Stands there while somebody wants to know when the caller goes away; uvicorn wakes it for more than that."""
+
+    def __init__(self, exchange: "Exchange") -> None:
+        super().__init__()
+        self._exchange = exchange
+        self.future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.set()
+
+    def set(self) -> None:
+        if self._exchange.disconnected and not self.future.done():
+            self.future.set_result(None)
+
+
 class Exchange(RequestResponseCycle):
     """Stands in uvicorn's pipeline for a request that does not go through ASGI.
 
@@ -87,12 +101,10 @@ class Exchange(RequestResponseCycle):
             self._rest += chunk
         self._held = held
 
-    async def gone(self) -> None:
-        """Return when the caller has gone away."""
-        # The protocol sets it when the connection is lost, as it does for an application that waits for its body.
-        self.message_event = asyncio.Event()
-        while not self.disconnected:
-            await self.message_event.wait()
+    def gone(self) -> "asyncio.Future[None]":
+        """Done when the caller has gone away."""
+        departure = self.message_event = _Departure(self)
+        return departure.future
 
     def complete(self) -> None:
         """Put the body together: all of it has arrived."""
@@ -106,7 +118,9 @@ class Exchange(RequestResponseCycle):
             self._admission.leave(self._held)
             self._admission = None
         if self.request.gone is not never:
-            self.request.gone = never  # else both would keep each other until the garbage collector comes
+            # Else they would keep each other until the garbage collector comes.
+            self.request.gone = never
+            self.message_event = _NOBODY
 
 
 def answered() -> Exchange:

@@ -2,8 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Mapping
-from typing import NamedTuple
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -27,10 +27,10 @@ class Ending:
         gone: completes when the caller has gone away.
     """
 
-    def __init__(self, drain: Drain, gone: Callable[[], Coroutine[None, None, None]]) -> None:
+    def __init__(self, drain: Drain, gone: Callable[[], Awaitable[None]]) -> None:
         self._drain = drain
         self._gone = gone
-        self._tasks: list[asyncio.Task[None]] = []
+        self._tasks: list[asyncio.Future[None]] = []
 
     @property
     def reached(self) -> bool:
@@ -44,14 +44,15 @@ class Ending:
 
     def _watch(self) -> None:
         if not self._tasks:
-            self._tasks = [asyncio.create_task(self._drain.wait()), asyncio.create_task(self._gone())]
+            self._tasks = [asyncio.create_task(self._drain.wait()), asyncio.ensure_future(self._gone())]
 
     async def or_result(self, reading: Coroutine[None, None, Page]) -> Page | None:
         """What a read gives; None where the end comes first, and then the read is cancelled."""
         self._watch()
         work = asyncio.create_task(reading)
+        either: list[asyncio.Future[Any]] = [work, *self._tasks]
         try:
-            await asyncio.wait([work, *self._tasks], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         finally:
             if not work.done():
                 work.cancel()

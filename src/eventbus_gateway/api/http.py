@@ -1,7 +1,7 @@
 """A parsed request and a whole answer, independent of the server that carries them."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, NamedTuple, Protocol
 
 from eventbus_gateway.auth.accounts import Account, Stay
@@ -95,7 +95,7 @@ class Request:
         self.account: Account | None = None
         self.stay: Stay | None = None
         self.log_fields: dict[str, Any] | None = None
-        self.gone: Callable[[], Coroutine[None, None, None]] = never
+        self.gone: Callable[[], Awaitable[None]] = never
 
     async def recheck(self) -> None:
         """Go on only while the caller is who it was: for handlers that give out events long after they began.
@@ -111,9 +111,9 @@ class Request:
             raise Unauthenticated("The credential stands for something else by now.")
 
 
-async def never() -> None:
-    """Never return: for servers that do not tell when a caller goes away."""
-    await asyncio.get_running_loop().create_future()
+def never() -> "asyncio.Future[None]":
+    """Never done: for servers that do not tell when a caller goes away."""
+    return asyncio.get_running_loop().create_future()
 
 
 class Stream(Protocol):

@@ -53,7 +53,7 @@ class Receive:
             acked = b"" if asked.ack_tokens is None else await self._acked(subscription, asked.ack_tokens)
             wait_seconds = asked.wait_seconds
             del asked  # its tokens, while it waits
-            # What is there needs nobody who watches whether the caller still waits, which costs two tasks.
+            # What is there needs nobody who watches whether the caller still waits.
             gathering = self._shards.gathering(subscription, ask)
             events = [] if self._drain.begun else await gathering.at_hand()
             if not events:
@@ -92,10 +92,6 @@ class Receive:
 
 def _listed(head: bytes, events: list[bytes], tail: bytes) -> bytes:
     """Events between commas, copied once: an answer has a hundred kilobytes, for which copies ask for memory anew."""
-    if not events:
-        return head + tail
-    return (
-        b",".join([head + events[0], *events[1:-1], events[-1] + tail])
-        if len(events) > 1
-        else head + events[0] + tail
-    )
+    if len(events) > 1:
+        return b",".join([head + events[0], *events[1:-1], events[-1] + tail])
+    return b"".join((head, *events, tail))

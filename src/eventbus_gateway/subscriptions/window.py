@@ -37,7 +37,7 @@ class Event(NamedTuple, Generic[P]):
     payload: P
 
 
-# Half of the time of a look by name, which the interpreter does not shorten for named tuples.
+# Of many events: three quarters of what it takes to look at each by name.
 OFFSET_OF = itemgetter(Event._fields.index("offset"))
 SIZE_OF = itemgetter(Event._fields.index("size"))
 

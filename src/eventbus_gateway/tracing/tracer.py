@@ -69,8 +69,9 @@ class Tracer:
             span: not ended before.
             error: why it failed, in a word of a closed set.
         """
-        if span.before_end is not None:
-            span.before_end()
+        before_end, span.before_end = span.before_end, None
+        if before_end is not None:
+            before_end()
         span.ended = self._now_ns()
         span.error = error
         span.ids = None

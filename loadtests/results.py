@@ -70,16 +70,7 @@ def result(name: str, intervals: Sequence[Interval], rss_mib: float) -> Result:
     cost = fmean(interval.cpu_us_per_event for interval in gateway)
     floor = fmean(interval.cpu_us_per_event for interval in floors) if floors else None
     latencies = merged(interval.latencies for interval in gateway)
-    return Result(
-        name,
-        round(fmean(interval.events_per_second for interval in gateway), 1),
-        round(cost, 3),
-        None if floor is None else round(floor, 3),
-        None if floor is None else round(cost / floor, 3),
-        round(latencies.percentile(0.5) / 1_000, 3),
-        round(latencies.percentile(0.99) / 1_000, 3),
-        round(rss_mib, 1),
-    )
+    return _line(name, fmean(interval.events_per_second for interval in gateway), cost, floor, latencies, rss_mib)
 
 
 def result_of_turns(name: str, turns: Sequence[Interval], latencies: Histogram, rss_mib: float) -> Result:
@@ -101,12 +92,19 @@ def result_of_turns(name: str, turns: Sequence[Interval], latencies: Histogram, 
         if what == "gateway"
     ]
     floor, ratio = median(cost for what, cost in costs if what == "floor"), median(ratios)
+    speed = median(turn.events_per_second for turn in turns if turn.what == "gateway")
+    return _line(name, speed, floor * ratio, floor, latencies, rss_mib)
+
+
+def _line(
+    name: str, events_per_second: float, cost: float, floor: float | None, latencies: Histogram, rss_mib: float
+) -> Result:
     return Result(
         name,
-        round(median(turn.events_per_second for turn in turns if turn.what == "gateway"), 1),
-        round(floor * ratio, 3),
-        round(floor, 3),
-        round(ratio, 3),
+        round(events_per_second, 1),
+        round(cost, 3),
+        None if floor is None else round(floor, 3),
+        None if floor is None else round(cost / floor, 3),
         round(latencies.percentile(0.5) / 1_000, 3),
         round(latencies.percentile(0.99) / 1_000, 3),
         round(rss_mib, 1),

@@ -186,10 +186,8 @@ class TracedSink:
         except GatewayError as error:
             tracer.end(span, error.code)
             raise
-        if future.done():
-            self._ended(span, future)
-        elif len(records) > 1 or above.before_end is not None:
-            future.add_done_callback(partial(self._ended, span))
+        if future.done() or len(records) > 1 or above.before_end is not None:
+            self._end(span, future)
         else:
             # The request goes on in the same turn of the loop, and nearly always there is nothing left of it to do.
             above.before_end = partial(self._end, span, future)

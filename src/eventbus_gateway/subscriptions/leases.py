@@ -83,7 +83,7 @@ class Leases(Generic[P]):
 
     def ack(self, references: Iterable[AnyReference]) -> list[Outcome]:
         """Be done with events. It is not too late as long as the event was not handed out again."""
-        outcomes: list[Outcome] = []
+        leave, outcomes = self._terms.leave, list[Outcome]()
         for place, run in groupby(references, SOURCE_OF):
             source, acked = self._own(*place), list[int]()
             leases: Mapping[int, Leased[P]] = source.leases if source is not None else {}
@@ -98,9 +98,7 @@ class Leases(Generic[P]):
                     and leased.standing is _LEASED
                     and leased.delivery_count == deliveries
                 ):
-                    del term.members[leased]
-                    if not term.members:
-                        self._terms.emptied()
+                    leave(term, leased)
                     leased.term = None
                     acked.append(offset)
                     outcomes.append(_OK)

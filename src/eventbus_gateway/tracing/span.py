@@ -47,7 +47,6 @@ class Span(Traced):
     """
 
     __slots__ = (
-        "_traceparent",
         "about",
         "attributes",
         "before_end",
@@ -79,14 +78,11 @@ class Span(Traced):
         """Called when it ends, for what ends with it."""
         self.later: Callable[[Span], None] | None = None
         """Fills in what is not needed before it is written."""
-        self._traceparent = ""
 
     @property
     def traceparent(self) -> str:
         """What others are told, so that their part of the trace follows from this span."""
-        if not self._traceparent:
-            self._traceparent = f"00-{self.context.trace_id}-{self.context.span_id}-01"
-        return self._traceparent
+        return f"00-{self.context.trace_id}-{self.context.span_id}-01"
 
     def complete(self) -> None:
         """Have everything filled in."""

@@ -194,7 +194,7 @@ class Office:
         """Store dead letters as the gateway does: events of partition 3, from offset 100 on."""
         records = []
         for index, value in enumerate(values):
-            payload = Consumed(topic, 3, 100 + index, NOON, b"ward", value, Headers.of([("ce_type", b"bed")]))
+            payload = Consumed.of(topic, 3, 100 + index, NOON, b"ward", value, Headers.of([("ce_type", b"bed")]))
             event = Event(100 + index, NOON, b"ward", len(value), payload)
             origin = Origin.of(0, 1, 0, topic, 3)
             leased = Leased(origin, event, 4, Term[Leased[Consumed]](0.0))

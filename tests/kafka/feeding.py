@@ -116,7 +116,7 @@ class FakeReader:
 
 
 def _record(partition: Partition, offset: int) -> Consumed:
-    return Consumed(*partition, offset, 0, None, b"%d" % offset, NO_HEADERS)
+    return Consumed.of(*partition, offset, 0, None, b"%d" % offset, NO_HEADERS)
 
 
 class Books:

@@ -16,7 +16,7 @@ LONGEST_FLIGHT = 6 * HOUR
 
 
 def consumed(key: bytes, value: bytes | None, headers: list[tuple[str, bytes | None]]) -> Consumed:
-    return Consumed("t", 0, 0, 0, key, value, Headers.of(headers))
+    return Consumed.of("t", 0, 0, 0, key, value, Headers.of(headers))
 
 
 def as_read(record: Written) -> Written | Tombstone | None:

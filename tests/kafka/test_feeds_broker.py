@@ -206,9 +206,9 @@ def test_records_come_as_they_were_written(place: tuple[str, str]) -> None:
         sink = own.open({(topic, 1): 0})
         await sink.until_read(3)
         assert sink.records == [
-            Consumed(topic, 1, 0, 1_700_000_000_123, b"key", b"value", Headers.of(headers)),
-            Consumed(topic, 1, 1, 1_700_000_000_456, b"key", None, NO_HEADERS),
-            Consumed(topic, 1, 2, 1_700_000_000_789, None, b"", NO_HEADERS),
+            Consumed.of(topic, 1, 0, 1_700_000_000_123, b"key", b"value", Headers.of(headers)),
+            Consumed.of(topic, 1, 1, 1_700_000_000_456, b"key", None, NO_HEADERS),
+            Consumed.of(topic, 1, 2, 1_700_000_000_789, None, b"", NO_HEADERS),
         ]
 
     run(bootstrap, scenario)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from eventbus_gateway.errors import CorruptRecord, RegistryUnavailable, SchemaMissing, TopicUnreadable
-from eventbus_gateway.kafka.consumed import NO_HEADERS, Consumed, Headers
+from eventbus_gateway.kafka.consumed import NO_HEADERS, Consumed
 from eventbus_gateway.schema_ids import SchemaId
 from eventbus_gateway.subscriptions.forms import Form
 from eventbus_gateway.subscriptions.intake import Intake
@@ -114,17 +114,14 @@ def wanted(pattern: Pattern | None) -> Callable[[Opened], bool] | None:
 
 def record(offset: int, data: Any = None, schema: int = 1, topic: str = "visits") -> Consumed:
     value = b"\0" + schema.to_bytes(4, "big") + json.dumps(data).encode()
-    return Consumed(topic, 0, offset, 1_700_000_000_000, b"k", value, NO_HEADERS)
+    return Consumed.of(topic, 0, offset, 1_700_000_000_000, b"k", value, NO_HEADERS)
 
 
 def dead(
     offset: int, number: int | None = None, subscription: bytes = b"team.care", origin: bytes = b"visits"
 ) -> Consumed:
-    headers: list[tuple[str, bytes | None]] = [
-        ("eventbus-subscription", subscription),
-        ("eventbus-origin-topic", origin),
-    ]
-    return record(offset, {"n": number}, topic=LETTERS)._replace(headers=Headers.of(headers))
+    names, values = ("eventbus-subscription", "eventbus-origin-topic"), (subscription, origin)
+    return record(offset, {"n": number}, topic=LETTERS)._replace(names=names, values=values)
 
 
 def records(start: int, stop: int) -> Sequence[Consumed]:

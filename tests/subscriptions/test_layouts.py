@@ -59,7 +59,7 @@ def outgoing(**form: Any) -> Outgoing:
 
 def record(headers: RecordHeaders, value: bytes | None = b'{"a":1}', **others: Any) -> Consumed:
     fields = {"topic": "visits", "timestamp": 1_767_225_600_123, "key": b"k-1", **others}
-    return Consumed(partition=3, offset=41, value=value, headers=Headers.of(headers), **fields)
+    return Consumed.of(partition=3, offset=41, value=value, headers=Headers.of(headers), **fields)
 
 
 def spelled(out: Outgoing, one: Consumed) -> bytes | None:

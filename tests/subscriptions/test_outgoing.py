@@ -78,7 +78,7 @@ def outgoing(shelf: Shelf | None = None, **form: Any) -> Outgoing:
 def record(
     value: bytes | None, headers: RecordHeaders | None = None, key: bytes | None = b"k-1", timestamp: int = TIMESTAMP
 ) -> Consumed:
-    return Consumed("visits", 3, 41, timestamp, key, value, Headers.of(headers or []))
+    return Consumed.of("visits", 3, 41, timestamp, key, value, Headers.of(headers or []))
 
 
 def told(out: Outgoing, one: Consumed) -> Event:

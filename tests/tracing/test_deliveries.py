@@ -41,7 +41,7 @@ def leased(*traces: str | None, state: bytes | None = None) -> list[Leased[Consu
             pairs.append(("traceparent", trace.encode()))
         if state is not None:
             pairs.append(("tracestate", state))
-        record = Consumed("notes", 0, offset, 0, None, b"{}", Headers.of(pairs))
+        record = Consumed.of("notes", 0, offset, 0, None, b"{}", Headers.of(pairs))
         event = Event(offset, 0, None, 2, record)
         found.append(Leased(ORIGIN, event, 1, Term(0.0)))
     return found

@@ -68,7 +68,9 @@ def record(
     """A record of a topic; without data it is named after its place."""
     value = orjson.dumps(f"{topic}/{partition}/{offset}" if data is None else data)
     pairs: list[tuple[str, bytes | None]] = [(name, text.encode()) for name, text in (headers or {}).items()]
-    return Consumed(topic, partition, offset, NOON + offset, key.encode() if key else None, value, Headers.of(pairs))
+    return Consumed.of(
+        topic, partition, offset, NOON + offset, key.encode() if key else None, value, Headers.of(pairs)
+    )
 
 
 class Receiver:

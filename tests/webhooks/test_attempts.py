@@ -71,7 +71,7 @@ def test_of_requests_with_many_events_no_more_are_remembered() -> None:
 
 
 def test_an_id_without_end_is_cut() -> None:
-    record = Consumed("notes", 3, 17, 0, None, b"{}", NO_HEADERS)
+    record = Consumed.of("notes", 3, 17, 0, None, b"{}", NO_HEADERS)
     origin = Origin.of(0, 1, 0, "notes", 3)
     leased = Leased(origin, Event(17, 0, None, 2, record), 2, Term(1.0))
     assert Tried.of([leased], ["event-1"]) == tried(17)

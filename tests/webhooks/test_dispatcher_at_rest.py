@@ -53,7 +53,7 @@ class Post:
         self.asked = 0
         supply: Supply[Consumed] = Supply(0, 7, ("t",), Bounds(1_000, 1_000_000), "key")
         supply.add("t", 0, 0, None)
-        records = [Consumed("t", 0, offset, NOON, b"%d" % offset, b"{}", NO_HEADERS) for offset in range(events)]
+        records = [Consumed.of("t", 0, offset, NOON, b"%d" % offset, b"{}", NO_HEADERS) for offset in range(events)]
         supply.offer("t", 0, [Event(one.offset, NOON, one.key, 10, one) for one in records], 0, events)
         hand = Hand(Leases(supply), lambda: True, self._changed, lambda *_: None)
         outgoing = Outgoing(Form("t", False, False, "/test", "test", NoCodecs()))

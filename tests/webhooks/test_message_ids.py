@@ -25,7 +25,7 @@ def handed_out(acquisition: int) -> dict[Place, Leased[Consumed]]:
     for topic, partition in dict.fromkeys(place[:2] for place in PLACES):
         supply.add(topic, partition, 0, "")
         events = [
-            Event(at, 0, None, 1, Consumed(topic, partition, at, 0, None, b"1", NO_HEADERS)) for at in (0, 1, 2)
+            Event(at, 0, None, 1, Consumed.of(topic, partition, at, 0, None, b"1", NO_HEADERS)) for at in (0, 1, 2)
         ]
         supply.offer(topic, partition, events, 0, 3)
     leased = Leases(supply).receive(0.0, 100, 60.0, 10**6)

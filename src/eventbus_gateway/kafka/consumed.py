@@ -1,6 +1,8 @@
 """A record as it comes out of Kafka."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, repeat
+from operator import itemgetter
 from typing import NamedTuple
 
 RecordHeaders = list[tuple[str, bytes | None]]
@@ -9,7 +11,10 @@ RecordHeaders = list[tuple[str, bytes | None]]
 MAX_KEPT = 256
 """Sequences of names that are kept to be shared; topics have a handful each."""
 _MAX_CHARACTERS = 4_096
+HEADER_BYTES = 64
+"""What counts for each header: they are not looked at one by one for what is only a bound on memory."""
 _new = tuple.__new__
+_name, _value = itemgetter(0), itemgetter(1)
 
 
 class Headers(NamedTuple):
@@ -77,24 +82,85 @@ class Sharing:
             self._last = self._kept.setdefault(names, names)
         return _new(Headers, (self._last, values))
 
+    def columns(
+        self, records: Sequence[RecordHeaders | None]
+    ) -> Iterable[tuple[tuple[str, ...], tuple[bytes | None, ...]]]:
+        """The same for records that came one after the other, in two thirds of the time where they are alike.
+
+        Then those share the values too that all of them have: what a record has of its own are a few identifiers.
+
+        Args:
+            records: the pairs of each record; one at the least.
+
+        Returns:
+            The names and the values of each record.
+        """
+        first = self.headers(records[0])
+        width, count = len(first.names), len(records)
+        pairs = list(chain.from_iterable(filter(None, records)))
+        if not width or len(pairs) != width * count or set(map(len, filter(None, records))) != {width}:
+            return map(self.headers, records)
+        if tuple(map(_name, pairs)) != first.names * count:
+            return map(self.headers, records)
+        columns = [_shared([*map(_value, pairs[place::width])]) for place in range(width)]
+        return zip(repeat(first.names), zip(*columns, strict=True))
+
+
+def _shared(column: list[bytes | None]) -> Sequence[bytes | None]:
+    """The same values, all of them one object where they are equal."""
+    value = column[0]
+    return [value] * len(column) if value == column[-1] and column.count(value) == len(column) else column
+
 
 class Consumed(NamedTuple):
-    """One record that was read.
+    """One record that was read, and what a subscription holds of an event: see ``subscriptions.window.Held``.
+
+    It is made of as few objects as can be, since each is touched again when it is let go, by then far from any cache.
 
     Args:
-        topic: name of its topic.
-        partition: number of its partition.
-        offset: its place there.
+        offset: its place in the partition.
         timestamp: milliseconds since the epoch; negative where the record has none.
         key: key as stored, None where there is none.
+        size: bytes that it occupies while it is held.
+        topic: name of its topic.
+        partition: number of the partition.
         value: value as stored, None for a tombstone.
-        headers: names and values in their order.
+        names: names of its headers, in their order.
+        values: their values.
     """
 
-    topic: str
-    partition: int
     offset: int
     timestamp: int
     key: bytes | None
+    size: int
+    topic: str
+    partition: int
     value: bytes | None
-    headers: Headers
+    names: tuple[str, ...]
+    values: tuple[bytes | None, ...]
+
+    @classmethod
+    def of(
+        cls,
+        topic: str,
+        partition: int,
+        offset: int,
+        timestamp: int,
+        key: bytes | None,
+        value: bytes | None,
+        headers: Headers = NO_HEADERS,
+    ) -> "Consumed":
+        """A record with its size."""
+        names, values = headers
+        size = len(key or b"") + len(value or b"") + HEADER_BYTES * len(names)
+        return cls(offset, timestamp, key, size, topic, partition, value, names, values)
+
+    @property
+    def headers(self) -> Headers:
+        """Names and values of its headers."""
+        return _new(Headers, (self.names, self.values))
+
+    @property
+    def payload(self) -> "Consumed":
+        """What is delivered: the record itself."""
+        return self

@@ -1,27 +1,31 @@
 """From librdkafka's messages to slices."""
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain, groupby, repeat
+from operator import is_not, itemgetter
+from typing import Any, TypeVar
 
-from confluent_kafka import KafkaError
+from confluent_kafka import KafkaError, Message
 
-from eventbus_gateway.kafka.consumed import Consumed, Sharing
+from eventbus_gateway.kafka.consumed import HEADER_BYTES, Consumed, Sharing
 from eventbus_gateway.kafka.partitions import Partition
 from eventbus_gateway.kafka.reading_errors import meaning
 from eventbus_gateway.kafka.strands import Batch, Fault, Slice
 
+T = TypeVar("T")
+
 _OUT_OF_RANGE = frozenset({KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE})
 
-_new = tuple.__new__
-"""``Consumed(...)`` without its constructor: half of the cost of a record."""
+_new: Any = tuple.__new__
+"""A named tuple of a tuple, without its constructor, which takes twice as long."""
+_milliseconds = itemgetter(1)
 
 
-def to_batch(messages: Iterable[Any], tickets: Mapping[Partition, int], sharing: Sharing) -> Batch:
+def to_batch(messages: Sequence[Message], tickets: Mapping[Partition, int], sharing: Sharing) -> Batch:
     """Sort messages by reading.
 
     Args:
-        messages: records, ends of partitions and errors as the consumer gave them (its own types say that each part
-            can be missing).
+        messages: records, ends of partitions and errors as the consumer gave them.
         tickets: the readings that are under way.
         sharing: makes the headers.
 
@@ -29,34 +33,65 @@ def to_batch(messages: Iterable[Any], tickets: Mapping[Partition, int], sharing:
         Slices in the order in which they came; what belongs to no reading is left out.
     """
     batch: Batch = []
-    runs: dict[Partition, list[Consumed]] = {}
-    topic, partition = None, None
-    append: Callable[[Consumed], None] = _leave_out
-    for message in messages:
-        if message.error() is not None:
-            _close(runs, tickets, batch)
-            batch += _told(message, tickets)
-            topic = None
-            continue
-        # Messages come in runs of one partition; all of a run share the name.
-        if message.partition() != partition or message.topic() != topic:
-            topic, partition = place = message.topic(), message.partition()
-            append = runs.setdefault(place, []).append if place in tickets else _leave_out
-        timestamp, headers = message.timestamp()[1], sharing.headers(message.headers())
-        append(
-            _new(Consumed, (topic, partition, message.offset(), timestamp, message.key(), message.value(), headers))
-        )
-    _close(runs, tickets, batch)
+    # Not compared with None: the client's errors cannot be.
+    for is_error, run in _runs(map(is_not, map(Message.error, messages), repeat(None))):
+        if is_error:
+            batch += chain.from_iterable(_told(message, tickets) for message in messages[run])
+        else:
+            batch += _slices(messages[run], tickets, sharing)
     return batch
 
 
-def _leave_out(record: Consumed) -> None:
-    """It belongs to no reading."""
+def _runs(column: Iterable[T]) -> Iterator[tuple[T, slice]]:
+    """Equal values that follow one another, and where they stand."""
+    start = 0
+    for value, run in groupby(column):
+        stop = start + len(list(run))
+        yield value, slice(start, stop)
+        start = stop
 
 
-def _close(runs: dict[Partition, list[Consumed]], tickets: Mapping[Partition, int], batch: Batch) -> None:
-    batch += [Slice(tickets[place], records, records[-1].offset + 1) for place, records in runs.items()]
-    runs.clear()
+def _records(place: Partition, messages: Sequence[Message], sharing: Sharing) -> Iterable[Consumed]:
+    """Records of one partition, column by column: two thirds of what one after the other takes.
+
+    Args:
+        place: where they come from; all of them share the name.
+        messages: no errors; one at the least.
+        sharing: makes the headers.
+    """
+    topic, partition = place
+    # The client's own types say that each part can be missing, which is so for errors only.
+    headers: list[Any] = list(map(Message.headers, messages))
+    names, stored = zip(*sharing.columns(headers), strict=True)
+    keys, values = list(map(Message.key, messages)), list(map(Message.value, messages))
+    columns = (
+        map(Message.offset, messages),
+        map(_milliseconds, map(Message.timestamp, messages)),
+        keys,
+        _sizes(keys, values, names),
+        repeat(topic, len(messages)),
+        repeat(partition, len(messages)),
+        values,
+        names,
+        stored,
+    )
+    return map(_new, repeat(Consumed), zip(*columns, strict=True))
+
+
+def _sizes(keys: Sequence[Any], values: Sequence[Any], names: Sequence[tuple[str, ...]]) -> Iterable[int]:
+    return [
+        len(key or b"") + len(value or b"") + HEADER_BYTES * len(named)
+        for key, value, named in zip(keys, values, names, strict=True)
+    ]
+
+
+def _slices(messages: Sequence[Message], tickets: Mapping[Partition, int], sharing: Sharing) -> Batch:
+    read: dict[Partition, list[Consumed]] = {}
+    places: Iterable[Any] = zip(map(Message.topic, messages), map(Message.partition, messages), strict=True)
+    for place, run in _runs(places):
+        if place in tickets:
+            read.setdefault(place, []).extend(_records(place, messages[run], sharing))
+    return [Slice(tickets[place], records, records[-1].offset + 1) for place, records in read.items()]
 
 
 def _told(message: Any, tickets: Mapping[Partition, int]) -> Batch:

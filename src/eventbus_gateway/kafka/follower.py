@@ -238,7 +238,7 @@ def _sorted_out(messages: list[Message]) -> tuple[list[Consumed], bool]:
 
 def _consumed(message: Message) -> Consumed:
     headers: Any = message.headers() or []
-    return Consumed(
+    return Consumed.of(
         message.topic() or "",
         message.partition() or 0,
         message.offset() or 0,

@@ -99,6 +99,6 @@ class MemoryReader:
                     return Page(records, start, positions, lost)
                 held += len(record.value)
                 place = (ask.topic, partition, positions[partition], self._timestamp)
-                records.append(Consumed(*place, record.key, record.value, Headers.of(record.headers)))
+                records.append(Consumed.of(*place, record.key, record.value, Headers.of(record.headers)))
                 positions[partition] += 1
         return Page(records, start, positions, lost)

@@ -9,6 +9,7 @@ and reading goes on until they are reached.
 
 import time
 from collections.abc import Callable, Iterable, Mapping
+from operator import attrgetter
 from typing import Any
 
 from confluent_kafka import (
@@ -33,10 +34,8 @@ _FILL_SECONDS = 0.005
 _LEADER_SECONDS = 3.0
 """How long a partition may be without a leader before a read says so: elections mostly take less."""
 _LEADER_PAUSE_SECONDS = 0.05
-_HEADER_BYTES = 64
+_SIZE_OF = attrgetter("size")
 _OUT_OF_RANGE = frozenset({KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE})
-# Past the keyword handling of a named tuple's own constructor, for what is made once a record.
-_new = tuple.__new__
 
 # Without a group its coordinator does not matter; the client looks for it all the same.
 _HARMLESS = frozenset({KafkaError._PARTITION_EOF, KafkaError.GROUP_AUTHORIZATION_FAILED})
@@ -153,14 +152,14 @@ class Session:
 
     def _take(self, ask: Ask, records: list[Consumed], seconds: float) -> None:
         """Append what is in memory, or comes within so many seconds, as far as it fits."""
-        held = sum(map(_size, records))
+        held = sum(map(_SIZE_OF, records))
         while len(records) < ask.limit and held < ask.max_bytes:
             fitting = (ask.max_bytes - held) * len(records) // held if held else 0
             messages = self._consumer.consume(min(ask.limit - len(records), fitting + 1), seconds)
             if not messages:
                 break
             more = self._records(messages)
-            held += sum(map(_size, more))
+            held += sum(map(_SIZE_OF, more))
             records += more
             seconds = 0.0
 
@@ -248,20 +247,12 @@ class Session:
 
 
 def _consumed(message: Any, sharing: Sharing) -> Consumed:
-    return _new(
-        Consumed,
-        (
-            message.topic(),
-            message.partition(),
-            message.offset(),
-            message.timestamp()[1],
-            message.key(),
-            message.value(),
-            sharing.headers(message.headers()),
-        ),
+    return Consumed.of(
+        message.topic(),
+        message.partition(),
+        message.offset(),
+        message.timestamp()[1],
+        message.key(),
+        message.value(),
+        sharing.headers(message.headers()),
     )
-
-
-def _size(record: Consumed) -> int:
-    """Bytes of a record; headers are not looked at one by one for what is only a bound on memory."""
-    return len(record.key or b"") + len(record.value or b"") + _HEADER_BYTES * len(record.headers.names)

@@ -18,10 +18,7 @@ from eventbus_gateway.subscriptions.window import Event
 _ENOUGH_ROOM = 500
 """A partition is read on while there is room for so many events, or for as many as it holds. Feeds give that many at
 once; what does not fit has to be read again, which costs more than a stop that comes a little early."""
-_HEADER_BYTES = 64
 _FIRST_RETRY_SECONDS = 0.5
-# Past the keyword handling of a named tuple's own constructor, for what is made once an event.
-_new = tuple.__new__
 _LAST_RETRY_SECONDS = 15.0
 
 
@@ -155,17 +152,17 @@ class Intake:
         room = self._supply.room(*place)
         return room.bytes > 0 and room.events >= max(1, min(_ENOUGH_ROOM, self._supply.held(*place)))
 
-    def _events(self, place: Partition, records: Sequence[Consumed], end: int) -> tuple[list[Event[Consumed]], int]:
+    def _events(self, place: Partition, records: Sequence[Consumed], end: int) -> tuple[Sequence[Consumed], int]:
         """The wanted events below an offset, and how far was looked."""
         if self._wanted is None:
-            return [_event(record, record) for record in records], end
+            return records, end
         outgoing = self._outgoing_of(place[0])
-        events: list[Event[Consumed]] = []
+        events: list[Consumed] = []
         for record in records:
             opened = self._opened(place, outgoing, record)
             try:
                 if self._wanted(opened):
-                    events.append(_event(record, record))
+                    events.append(record)
             except SchemaNeeded as needed:
                 self._fetch(place, opened, needed)
                 return events, record.offset
@@ -227,7 +224,5 @@ class Intake:
 
 
 def _event(record: Consumed, payload: Consumed) -> Event[Consumed]:
-    """An event at the place of a record; headers are not looked at one by one for what is only a bound on memory."""
-    _, _, offset, timestamp, key, value, headers = record
-    size = len(key or b"") + len(value or b"") + _HEADER_BYTES * len(headers.names)
-    return _new(Event, (offset, timestamp, key, size, payload))
+    """An event at the place of a record that has it inside."""
+    return Event(record.offset, record.timestamp, record.key, record.size, payload)

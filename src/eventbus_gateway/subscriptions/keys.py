@@ -7,7 +7,7 @@ from operator import attrgetter
 from typing import Generic
 
 from eventbus_gateway.subscriptions.leased import Order
-from eventbus_gateway.subscriptions.window import Event, P
+from eventbus_gateway.subscriptions.window import Held, P
 
 
 class Keys(Generic[P]):
@@ -25,9 +25,9 @@ class Keys(Generic[P]):
     def __init__(self, order: Order) -> None:
         # Offsets in order; most lanes have a single event, and then no queue is made.
         self._lanes: dict[bytes, int | deque[int]] = {}
-        self._lane_of: Callable[[Event[P]], bytes | None] = _key if order == "key" else _whole
+        self._lane_of: Callable[[Held[P]], bytes | None] = _key if order == "key" else _whole
 
-    def admit(self, events: Iterable[Event[P]]) -> list[Event[P]]:
+    def admit(self, events: Iterable[Held[P]]) -> list[Held[P]]:
         """The events that may be handed out at once; the others wait."""
         lanes, lane_of = self._lanes, self._lane_of
         free = []
@@ -44,7 +44,7 @@ class Keys(Generic[P]):
                 lane.append(event.offset)
         return free
 
-    def is_first(self, event: Event[P]) -> bool:
+    def is_first(self, event: Held[P]) -> bool:
         """Whether no earlier event of its lane is unacked."""
         key = self._lane_of(event)
         if key is None:
@@ -52,7 +52,7 @@ class Keys(Generic[P]):
         lane = self._lanes[key]
         return (lane if isinstance(lane, int) else lane[0]) == event.offset
 
-    def behind(self, event: Event[P], count: int) -> list[int]:
+    def behind(self, event: Held[P], count: int) -> list[int]:
         """The offsets that come next in the lane of its first event.
 
         Args:
@@ -63,7 +63,7 @@ class Keys(Generic[P]):
         lane = None if key is None else self._lanes[key]
         return list(islice(lane, 1, 1 + count)) if isinstance(lane, deque) else []
 
-    def acked(self, event: Event[P]) -> int | None:
+    def acked(self, event: Held[P]) -> int | None:
         """The offset of the event that comes first in its lane now, None where there is no other first one."""
         key = self._lane_of(event)
         if key is None:
@@ -87,5 +87,5 @@ class Keys(Generic[P]):
 _key = attrgetter("key")
 
 
-def _whole(_: Event[P]) -> bytes | None:
+def _whole(_: Held[P]) -> bytes | None:
     return b""

@@ -78,9 +78,9 @@ class Layouts:
 
     def id_of(self, record: Consumed) -> str:
         """The id of an event whose text was filled in."""
-        names = record.headers.names
+        names = record.names
         layout = self.last if names is self.names else self.of(names)
-        stored = None if layout is None or layout.id is None else record.headers.values[layout.id]
+        stored = None if layout is None or layout.id is None else record.values[layout.id]
         return f"{record.topic}-{record.partition}-{record.offset}" if stored is None else stored.decode("ascii")
 
 

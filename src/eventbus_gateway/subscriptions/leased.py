@@ -5,7 +5,7 @@ from typing import Generic, Literal, NamedTuple
 
 from eventbus_gateway.subscriptions.terms import Term
 from eventbus_gateway.subscriptions.tokens import Reference, prefix, token
-from eventbus_gateway.subscriptions.window import Event, P
+from eventbus_gateway.subscriptions.window import Held, P
 
 _new = tuple.__new__
 
@@ -78,7 +78,7 @@ class Leased(Generic[P]):
 
     __slots__ = ("delivery_count", "event", "origin", "standing", "term")
 
-    def __init__(self, origin: Origin, event: Event[P], delivery_count: int, term: "Term[Leased[P]]") -> None:
+    def __init__(self, origin: Origin, event: Held[P], delivery_count: int, term: "Term[Leased[P]]") -> None:
         self.origin = origin
         self.event = event
         self.delivery_count = delivery_count

@@ -106,7 +106,7 @@ def opened(record: Consumed) -> Letter:
     """
     ours = {name: value for name, value in record.headers.pairs() if name.startswith(PREFIX) and value is not None}
     headers = [(name, value) for name, value in record.headers.pairs() if not name.startswith(PREFIX)]
-    event = Consumed(
+    event = Consumed.of(
         _text(ours, _TOPIC) or record.topic,
         _number(ours, _PARTITION, record.partition),
         _number(ours, _OFFSET, record.offset),

@@ -35,8 +35,8 @@ class _Topic:
 
     def readers(self, opened: Opened) -> frozenset[Hashable]:
         # With the timestamp, since a topic that is created anew begins at offset 0 again.
-        _, partition, offset, timestamp, *_ = opened.record
-        place = (partition, offset, timestamp)
+        record = opened.record
+        place = (record.partition, record.offset, record.timestamp)
         found = self._recent.get(place)
         if found is None:
             found = self._looked_up(opened)

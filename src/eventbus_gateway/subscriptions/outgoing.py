@@ -62,7 +62,7 @@ class Outgoing:
             record: the record.
             tail: what follows the data, to the end of the text.
         """
-        topic, partition, offset, _, key, value, (names, values) = record
+        offset, _, key, _, topic, partition, value, names, values = record
         layouts = self.layouts
         layout = layouts.last if names is layouts.names else layouts.of(names)
         if layout is None or value is None or topic != layouts.topic:
@@ -143,8 +143,8 @@ class Outgoing:
             SchemaNeeded: one has to be fetched first.
         """
         form = self.form
-        topic, partition, offset, timestamp, key, value, headers = record
-        event = stored_attributes(headers)
+        offset, timestamp, key, _, topic, partition, value, _, _ = record
+        event = stored_attributes(record.headers)
         is_avro = IS_AVRO.get(event["datacontenttype"], form.is_avro)
         if event["id"] is None:
             event["id"] = f"{topic}-{partition}-{offset}"
@@ -202,7 +202,7 @@ class Outgoing:
         Raises:
             SchemaNeeded: one has to be fetched first.
         """
-        topic, partition, offset, timestamp, *_ = record
+        offset, timestamp, _, _, topic, partition, *_ = record
         named = self.form.type or (self._name(record.value, _NOTHING) if is_avro else None) or topic
         time = self._rendered(timestamp).encode() if timestamp >= 0 else None
         return f"{topic}-{partition}-{offset}".encode(), self.form.source.encode(), named.encode(), time

@@ -9,7 +9,7 @@ from typing import Generic
 from eventbus_gateway.subscriptions.keys import Keys
 from eventbus_gateway.subscriptions.leased import Leased, Order, Origin, Standing
 from eventbus_gateway.subscriptions.terms import Term
-from eventbus_gateway.subscriptions.window import Event, P, Window
+from eventbus_gateway.subscriptions.window import Held, P, Window
 
 _READY, _BLOCKED, _DEAD = Standing.READY, Standing.BLOCKED, Standing.DEAD
 
@@ -32,11 +32,11 @@ class Partition(Generic[P]):
         self.ready = 0
         self.in_turn = False
         self._keys: Keys[P] | None = None if order == "none" else Keys(order)
-        self._fresh: deque[Event[P]] = deque()
+        self._fresh: deque[Held[P]] = deque()
         # Offsets that became ready out of the order of reading. One that was acked since stays until its turn comes.
         self._returned: list[int] = []
 
-    def add(self, events: Iterable[Event[P]]) -> None:
+    def add(self, events: Iterable[Held[P]]) -> None:
         """Queue events that were just taken in."""
         before = len(self._fresh)
         self._fresh.extend(events if self._keys is None else self._keys.admit(events))
@@ -56,7 +56,7 @@ class Partition(Generic[P]):
         behind = 0
         while max_bytes > 0 and len(out) < count:
             deliveries = 1
-            event: Event[P] | None
+            event: Held[P] | None
             if returned and (not fresh or returned[0] < fresh[0].offset):
                 event, deliveries = self._next_returned()
                 if event is None:
@@ -93,7 +93,7 @@ class Partition(Generic[P]):
                 return most
         return count
 
-    def set_aside(self, event: Event[P]) -> Leased[P]:
+    def set_aside(self, event: Held[P]) -> Leased[P]:
         """Hold an event that is not to be handed out, and give what stands for it."""
         leased = self.leases[event.offset] = Leased(self.origin, event, 0, Term(0.0))
         leased.term, leased.standing = None, _DEAD
@@ -137,7 +137,7 @@ class Partition(Generic[P]):
             if last is not None:
                 last.standing = _READY
 
-    def _run(self, first: Event[P], count: int, max_bytes: int, term: Term[Leased[P]]) -> list[Leased[P]]:
+    def _run(self, first: Held[P], count: int, max_bytes: int, term: Term[Leased[P]]) -> list[Leased[P]]:
         """Lease what follows an event in its lane, up to the first that is still out or waits for its time."""
         run: list[Leased[P]] = []
         for offset in [] if self._keys is None else self._keys.behind(first, count):
@@ -150,11 +150,11 @@ class Partition(Generic[P]):
             max_bytes -= event.size
         return run
 
-    def _is_ready(self, event: Event[P] | None) -> bool:
+    def _is_ready(self, event: Held[P] | None) -> bool:
         last = None if event is None else self.leases.get(event.offset)
         return last is None or last.standing is _READY
 
-    def _next_returned(self) -> tuple[Event[P] | None, int]:
+    def _next_returned(self) -> tuple[Held[P] | None, int]:
         offset = heappop(self._returned)
         last = self.leases.get(offset)
         if last is None:

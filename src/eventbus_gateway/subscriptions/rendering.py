@@ -29,10 +29,10 @@ async def rendered(
     """
     if not leased:
         return
-    offsets, _, _, sizes, records = zip(*[each.event for each in leased], strict=True)
-    counts = [each.delivery_count for each in leased]
-    starts, ends = [each.origin.prefix for each in leased], tokens.ends(offsets, counts)
-    for turn in in_turns(sizes):
+    records, counts = together.records_of(leased), [each.delivery_count for each in leased]
+    starts = [each.origin.prefix for each in leased]
+    ends = tokens.ends([each.event.offset for each in leased], counts)
+    for turn in in_turns([record.size for record in records]):
         if turn.start:
             await asyncio.sleep(0)
         columns = (starts[turn], ends[turn], counts[turn])

@@ -7,7 +7,7 @@ from typing import Generic, NamedTuple
 from eventbus_gateway.subscriptions.leased import Leased, Order, Origin
 from eventbus_gateway.subscriptions.partition import Partition
 from eventbus_gateway.subscriptions.terms import Term
-from eventbus_gateway.subscriptions.window import Event, P, Room
+from eventbus_gateway.subscriptions.window import Held, P, Room
 from eventbus_gateway.subscriptions.windows import Bounds, Commit, Windows
 
 
@@ -74,7 +74,7 @@ class Supply(Generic[P]):
         window = self.windows.add(topic, partition, position, metadata)
         self.partitions[index, partition] = Partition(origin, window, self._order)
 
-    def offer(self, topic: str, partition: int, events: Sequence[Event[P]], start: int, end: int) -> int:
+    def offer(self, topic: str, partition: int, events: Sequence[Held[P]], start: int, end: int) -> int:
         """Take in what was read of a partition; see ``Window.take``.
 
         Args:
@@ -93,7 +93,7 @@ class Supply(Generic[P]):
         return source.window.position
 
     def offer_some(
-        self, topic: str, partition: int, events: Sequence[Event[P]], start: int, end: int, kept: Container[int]
+        self, topic: str, partition: int, events: Sequence[Held[P]], start: int, end: int, kept: Container[int]
     ) -> tuple[int, list[Leased[P]]]:
         """The same where some of the events are not to be handed out.
 
@@ -213,7 +213,7 @@ class Supply(Generic[P]):
     def _source(self, topic: str, partition: int) -> Partition[P]:
         return self.partitions[self._topics[topic], partition]
 
-    def _queue(self, source: Partition[P], events: Sequence[Event[P]]) -> None:
+    def _queue(self, source: Partition[P], events: Sequence[Held[P]]) -> None:
         if events:
             source.add(events)
             self._line_up(source)

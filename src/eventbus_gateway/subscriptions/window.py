@@ -4,13 +4,14 @@ from collections import deque
 from collections.abc import Sequence
 from itertools import pairwise
 from operator import itemgetter, lt
-from typing import Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from eventbus_gateway.errors import InternalError
 from eventbus_gateway.subscriptions import commit_metadata
 from eventbus_gateway.subscriptions.commit_metadata import Run
 
 P = TypeVar("P")
+P_co = TypeVar("P_co", covariant=True)
 
 # With at most 1,000 open events over at most 1,000,000 offsets there are at most 1,000 done runs: one character for
 # each open run, two for each done run of less than 1,024 offsets, and one more for at most 976 longer ones make
@@ -19,8 +20,33 @@ MAX_EVENTS = 1_000
 MAX_SPAN = 1_000_000
 
 
+class Held(Protocol[P_co]):
+    """An event of a partition that matches the subscription: a tuple that begins like ``Event``.
+
+    A record is one by itself, as one object less for each event is what the memory of a process that holds many of
+    them gains most from.
+    """
+
+    @property
+    def offset(self) -> int: ...
+
+    @property
+    def timestamp(self) -> int: ...
+
+    @property
+    def key(self) -> bytes | None: ...
+
+    @property
+    def size(self) -> int: ...
+
+    @property
+    def payload(self) -> P_co: ...
+
+    def __getitem__(self, place: Any, /) -> Any: ...
+
+
 class Event(NamedTuple, Generic[P]):
-    """An event of a partition that matches the subscription.
+    """What is delivered from another place than its own.
 
     Args:
         offset: its place in the partition.
@@ -76,7 +102,7 @@ class Window(Generic[P]):
         self, position: int, metadata: str | None, max_events: int = MAX_EVENTS, max_span: int = MAX_SPAN
     ) -> None:
         self.position = position
-        self.held: dict[int, Event[P]] = {}
+        self.held: dict[int, Held[P]] = {}
         self.bytes = 0
         self.changed = metadata is None
         self._committed = None if metadata is None else (position, metadata)
@@ -92,7 +118,7 @@ class Window(Generic[P]):
         return next(iter(self.held), self.position)
 
     @property
-    def oldest(self) -> Event[P] | None:
+    def oldest(self) -> Held[P] | None:
         """The unacked event with the lowest offset."""
         return next(iter(self.held.values()), None)
 
@@ -101,7 +127,7 @@ class Window(Generic[P]):
         """How many more events the window itself can hold."""
         return self._max_events - len(self.held)
 
-    def take(self, events: Sequence[Event[P]], start: int, end: int, room: Room) -> list[Event[P]]:
+    def take(self, events: Sequence[Held[P]], start: int, end: int, room: Room) -> list[Held[P]]:
         """Take in what was read; the new position says how far that went.
 
         Events that are known or were acked before a fail-over are passed over. What does not fit is left out and has
@@ -133,7 +159,7 @@ class Window(Generic[P]):
         self._move(min(seen, self._limit(taken)))
         return taken
 
-    def ack(self, *offsets: int) -> list[Event[P]]:
+    def ack(self, *offsets: int) -> list[Held[P]]:
         """Be done with events; gives those that were held."""
         held = self.held
         events = [held.pop(offset) for offset in offsets if offset in held]
@@ -170,7 +196,7 @@ class Window(Generic[P]):
         self._committed = None
         self.changed = True
 
-    def _new(self, events: Sequence[Event[P]], offsets: Sequence[int]) -> Sequence[Event[P]]:
+    def _new(self, events: Sequence[Held[P]], offsets: Sequence[int]) -> Sequence[Held[P]]:
         if not offsets:
             return events
         if offsets[0] < self.position:
@@ -187,7 +213,7 @@ class Window(Generic[P]):
                 new.append(event)
         return new
 
-    def _fitting(self, events: Sequence[Event[P]], room: Room) -> tuple[list[Event[P]], int]:
+    def _fitting(self, events: Sequence[Held[P]], room: Room) -> tuple[list[Held[P]], int]:
         """The events that there is room for, and their size."""
         count = max(0, min(len(events), room.events, self.room))
         taken = list(events[:count])
@@ -201,7 +227,7 @@ class Window(Generic[P]):
                 size -= taken.pop().size
         return taken, size
 
-    def _limit(self, taken: Sequence[Event[P]]) -> int:
+    def _limit(self, taken: Sequence[Held[P]]) -> int:
         lowest = next(iter(self.held), taken[0].offset if taken else None)
         return 2**63 if lowest is None else lowest + self._max_span
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Generic, NamedTuple
 
 from eventbus_gateway.errors import InternalError
-from eventbus_gateway.subscriptions.window import MAX_EVENTS, MAX_SPAN, Event, P, Room, Window
+from eventbus_gateway.subscriptions.window import MAX_EVENTS, MAX_SPAN, Held, P, Room, Window
 
 # A partition may hold four times of what is still free. Alone it reaches four fifths of the bound, and however many
 # are busy, some of it is always left for one that was quiet so far (dynamic thresholds, Choudhury and Hahne 1998).
@@ -78,7 +78,7 @@ class Windows(Generic[P]):
             free = Room(_share(free.events, len(window.held)), _share(free.bytes, window.bytes))
         return Room(max(0, min(free.events, window.room)), max(0, free.bytes))
 
-    def take(self, window: Window[P], events: Sequence[Event[P]], start: int, end: int) -> list[Event[P]]:
+    def take(self, window: Window[P], events: Sequence[Held[P]], start: int, end: int) -> list[Held[P]]:
         """Take in what was read of a partition; see ``Window.take``."""
         held = window.bytes
         taken = window.take(events, start, end, self.room(window))
@@ -86,7 +86,7 @@ class Windows(Generic[P]):
         self._bytes += window.bytes - held
         return taken
 
-    def ack(self, window: Window[P], *offsets: int) -> list[Event[P]]:
+    def ack(self, window: Window[P], *offsets: int) -> list[Held[P]]:
         """Be done with events; gives those that were held."""
         held = window.bytes
         events = window.ack(*offsets)

@@ -2,10 +2,11 @@
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from operator import itemgetter
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 from eventbus_gateway.kafka.consumed import Consumed
+from eventbus_gateway.subscriptions import together
 from eventbus_gateway.subscriptions.instants import timestamp
 from eventbus_gateway.subscriptions.leased import Leased
 from eventbus_gateway.webhooks.decisions import Decision, Disable, Done, GiveUp, Outcome
@@ -13,7 +14,7 @@ from eventbus_gateway.webhooks.decisions import Decision, Disable, Done, GiveUp,
 MOST_ATTEMPTS = 200
 """What one shard remembers."""
 _MOST_ID = 256
-_PLACE = itemgetter(0, 1, 2)
+_PLACE = attrgetter("topic", "partition", "offset")
 
 
 class Attempt(NamedTuple):
@@ -80,7 +81,7 @@ class Tried(NamedTuple):
             events: their hand-outs.
             event_ids: their ids, however long.
         """
-        places = list(map(_PLACE, [each.event.payload for each in events]))
+        places = list(map(_PLACE, together.records_of(events)))
         return cls(places, [event_id[:_MOST_ID] for event_id in event_ids], [each.delivery_count for each in events])
 
 

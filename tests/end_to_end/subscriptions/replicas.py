@@ -162,7 +162,7 @@ class Replicas:
         """The address of each slot's owner, as the processes tell each other."""
         topic, view = f"{self.prefix}.owners", View()
         for record in read_log(self.broker.bootstrap, topic):
-            written = entry_of(Consumed(topic, *record[:5], Headers.of(record.headers)))
+            written = entry_of(Consumed.of(topic, *record[:5], Headers.of(record.headers)))
             if written is not None:
                 view.apply(written)
         return {int(entry.key): json.loads(entry.value)["address"] for entry in view.entries()}

@@ -541,7 +541,7 @@ def test_requests_whose_events_are_acked_leave_nothing_behind() -> None:
         term: Term[int] = Term(float(number))
         term.members = {number: None}
         terms.start(term)
-        terms.leave(term, number)
+        terms.leave(term, (number,))
         assert len(terms) < 200
     assert terms.next() == 5_000.0
     assert terms.due(4_999.9) == []
@@ -560,7 +560,7 @@ def test_members_fall_due_in_the_order_of_their_terms_whatever_was_taken_out() -
         terms.start(term)
         running[number] = term
         if number % 3:
-            terms.leave(running.pop(chosen := randomness.choice(list(running))), chosen)
+            terms.leave(running.pop(chosen := randomness.choice(list(running))), (chosen,))
     expected = sorted(running, key=lambda number: running[number].at)
     half = [number for number in expected if running[number].at <= 500.0]
     assert terms.due(500.0) == half

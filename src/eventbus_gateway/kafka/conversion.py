@@ -19,13 +19,14 @@ _OUT_OF_RANGE = frozenset({KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_
 _new: Any = tuple.__new__
 """A named tuple of a tuple, without its constructor, which takes twice as long."""
 _milliseconds = itemgetter(1)
+_AT_ONCE = 64
 
 
-def to_batch(messages: Sequence[Message], tickets: Mapping[Partition, int], sharing: Sharing) -> Batch:
+def to_batch(messages: list[Message], tickets: Mapping[Partition, int], sharing: Sharing) -> Batch:
     """Sort messages by reading.
 
     Args:
-        messages: records, ends of partitions and errors as the consumer gave them.
+        messages: records, ends of partitions and errors as the consumer gave them; taken out of the list.
         tickets: the readings that are under way.
         sharing: makes the headers.
 
@@ -33,13 +34,29 @@ def to_batch(messages: Sequence[Message], tickets: Mapping[Partition, int], shar
         Slices in the order in which they came; what belongs to no reading is left out.
     """
     batch: Batch = []
-    # Not compared with None: the client's errors cannot be.
-    for is_error, run in _runs(map(is_not, map(Message.error, messages), repeat(None))):
-        if is_error:
-            batch += chain.from_iterable(_told(message, tickets) for message in messages[run])
-        else:
-            batch += _slices(messages[run], tickets, sharing)
-    return batch
+    read: dict[Partition, list[Consumed]] = {}
+    for part in _parts(messages):
+        # Not compared with None: the client's errors cannot be.
+        for is_error, run in _runs(map(is_not, map(Message.error, part), repeat(None))):
+            if is_error:
+                batch += _slices(read, tickets)
+                batch += chain.from_iterable(_told(message, tickets) for message in part[run])
+            else:
+                _read(part[run], read, tickets, sharing)
+    return batch + _slices(read, tickets)
+
+
+def _parts(messages: list[Message]) -> Iterator[list[Message]]:
+    """A few messages after the other, each let go before the next ones are looked at.
+
+    What the client makes of headers (a list of pairs, and each name anew) is twice as much memory as what is kept of
+    a record, and goes with its message: so the next ones get the same memory, which is in the cache then.
+    """
+    messages.reverse()
+    while messages:
+        part = messages[: -_AT_ONCE - 1 : -1]
+        del messages[-_AT_ONCE:]
+        yield part
 
 
 def _runs(column: Iterable[T]) -> Iterator[tuple[T, slice]]:
@@ -85,13 +102,24 @@ def _sizes(keys: Sequence[Any], values: Sequence[Any], names: Sequence[tuple[str
     ]
 
 
-def _slices(messages: Sequence[Message], tickets: Mapping[Partition, int], sharing: Sharing) -> Batch:
-    read: dict[Partition, list[Consumed]] = {}
+def _read(
+    messages: Sequence[Message],
+    read: dict[Partition, list[Consumed]],
+    tickets: Mapping[Partition, int],
+    sharing: Sharing,
+) -> None:
+    """Append records to those that were read of their partitions."""
     places: Iterable[Any] = zip(map(Message.topic, messages), map(Message.partition, messages), strict=True)
     for place, run in _runs(places):
         if place in tickets:
             read.setdefault(place, []).extend(_records(place, messages[run], sharing))
-    return [Slice(tickets[place], records, records[-1].offset + 1) for place, records in read.items()]
+
+
+def _slices(read: dict[Partition, list[Consumed]], tickets: Mapping[Partition, int]) -> Batch:
+    """What was read so far."""
+    batch: Batch = [Slice(tickets[place], records, records[-1].offset + 1) for place, records in read.items()]
+    read.clear()
+    return batch
 
 
 def _told(message: Any, tickets: Mapping[Partition, int]) -> Batch:

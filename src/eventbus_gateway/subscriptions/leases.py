@@ -83,7 +83,8 @@ class Leases(Generic[P]):
 
     def ack(self, references: Iterable[AnyReference]) -> list[Outcome]:
         """Be done with events. It is not too late as long as the event was not handed out again."""
-        leave, outcomes = self._terms.leave, list[Outcome]()
+        outcomes, left = list[Outcome](), list[Leased[P]]()
+        last: Term[Leased[P]] | None = None
         for place, run in groupby(references, SOURCE_OF):
             source, acked = self._own(*place), list[int]()
             leases: Mapping[int, Leased[P]] = source.leases if source is not None else {}
@@ -98,14 +99,18 @@ class Leases(Generic[P]):
                     and leased.standing is _LEASED
                     and leased.delivery_count == deliveries
                 ):
-                    leave(term, leased)
+                    if term is not last:
+                        self._leave(last, left)
+                        last = term
                     leased.term = None
+                    left.append(leased)
                     acked.append(offset)
                     outcomes.append(_OK)
                 else:
                     self._be_done(source, acked)
                     outcomes += self._each((reference,), self._ack)
             self._be_done(source, acked)
+        self._leave(last, left)
         return outcomes
 
     def done(self, hand_outs: Iterable[Leased[P]]) -> None:
@@ -240,6 +245,12 @@ class Leases(Generic[P]):
         is_own = (shard, acquisition) == (supply.shard, supply.acquisition)
         return supply.partitions.get((topic, partition)) if is_own else None
 
+    def _leave(self, term: Term[Leased[P]] | None, left: list[Leased[P]]) -> None:
+        """Take hand-outs out of their term that say already that they are in none."""
+        if term is not None and left:
+            self._terms.leave(term, left)
+            left.clear()
+
     def _be_done(self, source: Partition[P] | None, acked: list[int]) -> None:
         """Have what was acked in a row off the books at once, which takes two thirds of the time of one by one."""
         if acked and source is not None:
@@ -275,7 +286,7 @@ class Leases(Generic[P]):
 
     def _leave_term(self, leased: Leased[P]) -> None:
         if leased.term is not None:
-            self._terms.leave(leased.term, leased)
+            self._terms.leave(leased.term, (leased,))
             leased.term = None
 
     def _too_late(self, leased: Leased[P]) -> Outcome:

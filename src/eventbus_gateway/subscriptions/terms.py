@@ -1,5 +1,6 @@
 """Leases that fall due together, in the order of their time."""
 
+from collections.abc import Sequence
 from heapq import heapify, heappop, heappush
 from itertools import count
 from typing import Generic, TypeVar
@@ -43,9 +44,13 @@ class Terms(Generic[T]):
         if term.members:
             heappush(self._heap, (term.at, next(self._order), term))
 
-    def leave(self, term: Term[T], member: T) -> None:
-        """Take a member out of its term."""
-        del term.members[member]
+    def leave(self, term: Term[T], members: Sequence[T]) -> None:
+        """Take members out of their term; most often these are all of them."""
+        if len(members) == len(term.members):
+            term.members.clear()
+        else:
+            for member in members:
+                del term.members[member]
         if not term.members:
             self.emptied()
 

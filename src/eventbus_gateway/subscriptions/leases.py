@@ -84,9 +84,9 @@ class Leases(Generic[P]):
     def ack(self, references: Iterable[AnyReference]) -> list[Outcome]:
         """Be done with events. It is not too late as long as the event was not handed out again."""
         outcomes, left = list[Outcome](), list[Leased[P]]()
-        last: Term[Leased[P]] | None = None
+        last: Term[Leased[P]] = Term(0.0)
         for place, run in groupby(references, SOURCE_OF):
-            source, acked = self._own(*place), list[int]()
+            source, acked = _own(self.supply, *place), list[int]()
             leases: Mapping[int, Leased[P]] = source.leases if source is not None else {}
             for reference in run:
                 _, _, _, _, offset, deliveries = reference
@@ -100,8 +100,8 @@ class Leases(Generic[P]):
                     and leased.delivery_count == deliveries
                 ):
                     if term is not last:
-                        self._leave(last, left)
-                        last = term
+                        self._terms.leave(last, left)
+                        last, left = term, []
                     leased.term = None
                     left.append(leased)
                     acked.append(offset)
@@ -110,7 +110,7 @@ class Leases(Generic[P]):
                     self._be_done(source, acked)
                     outcomes += self._each((reference,), self._ack)
             self._be_done(source, acked)
-        self._leave(last, left)
+        self._terms.leave(last, left)
         return outcomes
 
     def done(self, hand_outs: Iterable[Leased[P]]) -> None:
@@ -239,18 +239,6 @@ class Leases(Generic[P]):
         """How many unacked events there are; looks at each that was handed out."""
         return _counted(self.supply.partitions.values(), len(self._dead))
 
-    def _own(self, shard: int, acquisition: int, topic: int, partition: int) -> Partition[P] | None:
-        """The partition that references name, where they are of this state."""
-        supply = self.supply
-        is_own = (shard, acquisition) == (supply.shard, supply.acquisition)
-        return supply.partitions.get((topic, partition)) if is_own else None
-
-    def _leave(self, term: Term[Leased[P]] | None, left: list[Leased[P]]) -> None:
-        """Take hand-outs out of their term that say already that they are in none."""
-        if term is not None and left:
-            self._terms.leave(term, left)
-            left.clear()
-
     def _be_done(self, source: Partition[P] | None, acked: list[int]) -> None:
         """Have what was acked in a row off the books at once, which takes two thirds of the time of one by one."""
         if acked and source is not None:
@@ -292,6 +280,12 @@ class Leases(Generic[P]):
     def _too_late(self, leased: Leased[P]) -> Outcome:
         rejected = leased.standing is _DEAD and self._dead.is_rejected(leased)
         return Outcome.SETTLED if rejected else Outcome.EXPIRED
+
+
+def _own(supply: Supply[P], shard: int, acquisition: int, topic: int, partition: int) -> Partition[P] | None:
+    """The partition that references name, where they are of this state."""
+    is_own = (shard, acquisition) == (supply.shard, supply.acquisition)
+    return supply.partitions.get((topic, partition)) if is_own else None
 
 
 def _named(supply: Supply[P], reference: AnyReference) -> tuple[Partition[P], Leased[P]] | Outcome:

@@ -46,6 +46,8 @@ class Terms(Generic[T]):
 
     def leave(self, term: Term[T], members: Sequence[T]) -> None:
         """Take members out of their term; most often these are all of them."""
+        if not members:
+            return
         if len(members) == len(term.members):
             term.members.clear()
         else:

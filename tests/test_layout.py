@@ -22,7 +22,7 @@ ROWS: tuple[frozenset[str], ...] = (
     frozenset({"subscriptions"}),
     frozenset({"kafka"}),
     frozenset({"tracing"}),
-    frozenset({"aws", "base64_text", "bounded_http", "pieces", "schema_ids", "tls", "varints"}),
+    frozenset({"aws", "base64_text", "bounded_http", "pieces", "runs", "schema_ids", "tls", "varints"}),
     frozenset({"errors", "telemetry", "logs", "section", "workers", "__init__"}),
 )
 RANK = {part: rank for rank, row in enumerate(ROWS) for part in row}

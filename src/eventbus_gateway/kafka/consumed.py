@@ -11,7 +11,7 @@ RecordHeaders = list[tuple[str, bytes | None]]
 MAX_KEPT = 256
 """Sequences of names that are kept to be shared; topics have a handful each."""
 _MAX_CHARACTERS = 4_096
-HEADER_BYTES = 64
+_HEADER_BYTES = 64
 """What counts for each header: they are not looked at one by one for what is only a bound on memory."""
 _new = tuple.__new__
 _name, _value = itemgetter(0), itemgetter(1)
@@ -96,11 +96,10 @@ class Sharing:
             The names and the values of each record.
         """
         first = self.headers(records[0])
-        width, count = len(first.names), len(records)
+        width = len(first.names)
         pairs = list(chain.from_iterable(filter(None, records)))
-        if not width or len(pairs) != width * count or set(map(len, filter(None, records))) != {width}:
-            return map(self.headers, records)
-        if tuple(map(_name, pairs)) != first.names * count:
+        are_as_many = width and {len(each or ()) for each in records} == {width}
+        if not are_as_many or tuple(map(_name, pairs)) != first.names * len(records):
             return map(self.headers, records)
         columns = [_shared([*map(_value, pairs[place::width])]) for place in range(width)]
         return zip(repeat(first.names), zip(*columns, strict=True))
@@ -110,6 +109,20 @@ def _shared(column: list[bytes | None]) -> Sequence[bytes | None]:
     """The same values, all of them one object where they are equal."""
     value = column[0]
     return [value] * len(column) if value == column[-1] and column.count(value) == len(column) else column
+
+
+def sizes(
+    keys: Iterable[bytes | None], values: Iterable[bytes | None], names: Iterable[tuple[str, ...]]
+) -> list[int]:
+    """Bytes that records occupy while they are held.
+
+    Args:
+        keys, values, names: of each of them.
+    """
+    return [
+        len(key or b"") + len(value or b"") + _HEADER_BYTES * len(named)
+        for key, value, named in zip(keys, values, names, strict=True)
+    ]
 
 
 class Consumed(NamedTuple):
@@ -152,7 +165,7 @@ class Consumed(NamedTuple):
     ) -> "Consumed":
         """A record with its size."""
         names, values = headers
-        size = len(key or b"") + len(value or b"") + HEADER_BYTES * len(names)
+        (size,) = sizes([key], [value], [names])
         return cls(offset, timestamp, key, size, topic, partition, value, names, values)
 
     @property

@@ -1,18 +1,17 @@
 """From librdkafka's messages to slices."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import chain, groupby, repeat
+from itertools import chain, repeat
 from operator import is_not, itemgetter
-from typing import Any, TypeVar
+from typing import Any
 
 from confluent_kafka import KafkaError, Message
 
-from eventbus_gateway.kafka.consumed import HEADER_BYTES, Consumed, Sharing
+from eventbus_gateway.kafka.consumed import Consumed, Headers, Sharing, sizes
 from eventbus_gateway.kafka.partitions import Partition
 from eventbus_gateway.kafka.reading_errors import meaning
 from eventbus_gateway.kafka.strands import Batch, Fault, Slice
-
-T = TypeVar("T")
+from eventbus_gateway.runs import runs
 
 _OUT_OF_RANGE = frozenset({KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE})
 
@@ -37,13 +36,31 @@ def to_batch(messages: list[Message], tickets: Mapping[Partition, int], sharing:
     read: dict[Partition, list[Consumed]] = {}
     for part in _parts(messages):
         # Not compared with None: the client's errors cannot be.
-        for is_error, run in _runs(map(is_not, map(Message.error, part), repeat(None))):
+        for is_error, run in runs(map(is_not, map(Message.error, part), repeat(None))):
             if is_error:
                 batch += _slices(read, tickets)
                 batch += chain.from_iterable(_told(message, tickets) for message in part[run])
             else:
                 _read(part[run], read, tickets, sharing)
     return batch + _slices(read, tickets)
+
+
+def record_of(message: Any, headers: Headers) -> Consumed:
+    """One record by itself.
+
+    Args:
+        message: no error.
+        headers: its headers.
+    """
+    return Consumed.of(
+        message.topic(),
+        message.partition(),
+        message.offset(),
+        message.timestamp()[1],
+        message.key(),
+        message.value(),
+        headers,
+    )
 
 
 def _parts(messages: list[Message]) -> Iterator[list[Message]]:
@@ -57,15 +74,6 @@ def _parts(messages: list[Message]) -> Iterator[list[Message]]:
         part = messages[: -_AT_ONCE - 1 : -1]
         del messages[-_AT_ONCE:]
         yield part
-
-
-def _runs(column: Iterable[T]) -> Iterator[tuple[T, slice]]:
-    """Equal values that follow one another, and where they stand."""
-    start = 0
-    for value, run in groupby(column):
-        stop = start + len(list(run))
-        yield value, slice(start, stop)
-        start = stop
 
 
 def _records(place: Partition, messages: Sequence[Message], sharing: Sharing) -> Iterable[Consumed]:
@@ -85,7 +93,7 @@ def _records(place: Partition, messages: Sequence[Message], sharing: Sharing) ->
         map(Message.offset, messages),
         map(_milliseconds, map(Message.timestamp, messages)),
         keys,
-        _sizes(keys, values, names),
+        sizes(keys, values, names),
         repeat(topic, len(messages)),
         repeat(partition, len(messages)),
         values,
@@ -93,13 +101,6 @@ def _records(place: Partition, messages: Sequence[Message], sharing: Sharing) ->
         stored,
     )
     return map(_new, repeat(Consumed), zip(*columns, strict=True))
-
-
-def _sizes(keys: Sequence[Any], values: Sequence[Any], names: Sequence[tuple[str, ...]]) -> Iterable[int]:
-    return [
-        len(key or b"") + len(value or b"") + HEADER_BYTES * len(named)
-        for key, value, named in zip(keys, values, names, strict=True)
-    ]
 
 
 def _read(
@@ -110,7 +111,7 @@ def _read(
 ) -> None:
     """Append records to those that were read of their partitions."""
     places: Iterable[Any] = zip(map(Message.topic, messages), map(Message.partition, messages), strict=True)
-    for place, run in _runs(places):
+    for place, run in runs(places):
         if place in tickets:
             read.setdefault(place, []).extend(_records(place, messages[run], sharing))
 

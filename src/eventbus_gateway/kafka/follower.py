@@ -10,6 +10,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from eventbus_gateway.kafka.client import logger
 from eventbus_gateway.kafka.configuration import client_config
 from eventbus_gateway.kafka.consumed import Consumed, Headers
+from eventbus_gateway.kafka.conversion import record_of
 from eventbus_gateway.kafka.settings import KafkaSettings
 from eventbus_gateway.kafka.uptime import uptime
 
@@ -228,25 +229,13 @@ def _sorted_out(messages: list[Message]) -> tuple[list[Consumed], bool]:
     for message in messages:
         error = message.error()
         if error is None:
-            records.append(_consumed(message))
+            headers: Any = message.headers() or []
+            records.append(record_of(message, Headers.of(headers)))
         elif error.code() == KafkaError._PARTITION_EOF:
             at_end = True
         elif error.code() not in _IGNORED:
             raise KafkaException(error)
     return records, at_end
-
-
-def _consumed(message: Message) -> Consumed:
-    headers: Any = message.headers() or []
-    return Consumed.of(
-        message.topic() or "",
-        message.partition() or 0,
-        message.offset() or 0,
-        message.timestamp()[1],
-        message.key(),
-        message.value(),
-        Headers.of(headers),
-    )
 
 
 def _reason(error: KafkaException, topic: str) -> str:

@@ -9,7 +9,6 @@ and reading goes on until they are reached.
 
 import time
 from collections.abc import Callable, Iterable, Mapping
-from operator import attrgetter
 from typing import Any
 
 from confluent_kafka import (
@@ -24,6 +23,7 @@ from confluent_kafka import (
 
 from eventbus_gateway.errors import GatewayError, KafkaUnavailable, UnknownTopic
 from eventbus_gateway.kafka.consumed import Consumed, Sharing
+from eventbus_gateway.kafka.conversion import record_of
 from eventbus_gateway.kafka.reading import Ask, Edge, Gone, Lost, Page
 from eventbus_gateway.kafka.reading_errors import LEADER_MOVES, meaning
 
@@ -34,7 +34,6 @@ _FILL_SECONDS = 0.005
 _LEADER_SECONDS = 3.0
 """How long a partition may be without a leader before a read says so: elections mostly take less."""
 _LEADER_PAUSE_SECONDS = 0.05
-_SIZE_OF = attrgetter("size")
 _OUT_OF_RANGE = frozenset({KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE})
 
 # Without a group its coordinator does not matter; the client looks for it all the same.
@@ -152,14 +151,14 @@ class Session:
 
     def _take(self, ask: Ask, records: list[Consumed], seconds: float) -> None:
         """Append what is in memory, or comes within so many seconds, as far as it fits."""
-        held = sum(map(_SIZE_OF, records))
+        held = sum([record.size for record in records])
         while len(records) < ask.limit and held < ask.max_bytes:
             fitting = (ask.max_bytes - held) * len(records) // held if held else 0
             messages = self._consumer.consume(min(ask.limit - len(records), fitting + 1), seconds)
             if not messages:
                 break
             more = self._records(messages)
-            held += sum(map(_SIZE_OF, more))
+            held += sum([record.size for record in more])
             records += more
             seconds = 0.0
 
@@ -170,7 +169,8 @@ class Session:
         for message in messages:
             error = message.error()
             if error is None:
-                record = _consumed(message, self._sharing)
+                pairs: Any = message.headers()
+                record = record_of(message, self._sharing.headers(pairs))
                 positions[record.partition] = record.offset + 1
                 records.append(record)
             elif error.code() in _OUT_OF_RANGE:
@@ -244,15 +244,3 @@ class Session:
             if place.offset < 0:
                 raise KafkaUnavailable("Kafka did not tell the ends of the topic")
         return {place.partition: place.offset for place in found}
-
-
-def _consumed(message: Any, sharing: Sharing) -> Consumed:
-    return Consumed.of(
-        message.topic(),
-        message.partition(),
-        message.offset(),
-        message.timestamp()[1],
-        message.key(),
-        message.value(),
-        sharing.headers(message.headers()),
-    )

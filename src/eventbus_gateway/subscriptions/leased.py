@@ -1,6 +1,5 @@
 """Events in the hands of clients, and what becomes of a reference that a client gives back."""
 
-from collections.abc import Iterable
 from enum import Enum
 from typing import Generic, Literal, NamedTuple
 
@@ -8,7 +7,7 @@ from eventbus_gateway.subscriptions.terms import Term
 from eventbus_gateway.subscriptions.tokens import Reference, prefix, token
 from eventbus_gateway.subscriptions.window import Held, P
 
-_new, _made = tuple.__new__, object.__new__
+_new = tuple.__new__
 
 Order = Literal["key", "partition", "none"]
 
@@ -100,26 +99,6 @@ class Leased(Generic[P]):
 
 
 _LEASED = Standing.LEASED
-
-
-def first_hand_outs(origin: Origin, events: Iterable[Held[P]], term: "Term[Leased[P]]") -> list[Leased[P]]:
-    """Events handed out for the first time, in two thirds of the time that ``Leased`` takes for each of them.
-
-    Args:
-        origin: where they come from.
-        events: the events.
-        term: when their lease ends.
-    """
-    found: list[Leased[P]] = []
-    for event in events:
-        leased: Leased[P] = _made(Leased)
-        leased.origin = origin
-        leased.event = event
-        leased.delivery_count = 1
-        leased.term = term
-        leased.standing = _LEASED
-        found.append(leased)
-    return found
 
 
 class Cause(Enum):

@@ -7,9 +7,9 @@ from itertools import chain
 from typing import Generic
 
 from eventbus_gateway.subscriptions.keys import Keys
-from eventbus_gateway.subscriptions.leased import Leased, Order, Origin, Standing, first_hand_outs
+from eventbus_gateway.subscriptions.leased import Leased, Order, Origin, Standing
 from eventbus_gateway.subscriptions.terms import Term
-from eventbus_gateway.subscriptions.window import OFFSET_OF, SIZE_OF, Held, P, Window
+from eventbus_gateway.subscriptions.window import Held, P, Window
 
 _READY, _BLOCKED, _DEAD = Standing.READY, Standing.BLOCKED, Standing.DEAD
 
@@ -51,8 +51,6 @@ class Partition(Generic[P]):
             term: when the leases end; they are not entered there.
             run: events of one lane that are leased together at the most.
         """
-        if run == 1 and not self._returned:
-            return self._hand_out_fresh(count if max_bytes > 0 else 0, max_bytes, term)
         origin, leases, fresh, returned = self.origin, self.leases, self._fresh, self._returned
         out: list[Leased[P]] = []
         behind = 0
@@ -76,19 +74,6 @@ class Partition(Generic[P]):
                 behind += len(rest)
                 out += rest
         self.ready -= len(out) - behind
-        return out
-
-    def _hand_out_fresh(self, count: int, max_bytes: int, term: Term[Leased[P]]) -> list[Leased[P]]:
-        """The same where nothing has come back: most of the time."""
-        fresh = self._fresh
-        events = [fresh.popleft() for _ in range(min(count, len(fresh)))]
-        size = sum(map(SIZE_OF, events))
-        while size > max_bytes and size - events[-1].size >= max_bytes:
-            size -= events[-1].size
-            fresh.appendleft(events.pop())
-        out = first_hand_outs(self.origin, events, term)
-        self.leases.update(zip(map(OFFSET_OF, events), out, strict=True))
-        self.ready -= len(out)
         return out
 
     def at_hand(self, most: int, run: int) -> int:

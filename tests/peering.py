@@ -5,6 +5,7 @@ import contextlib
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
+import orjson
 from pydantic import SecretStr
 from tests.leaks import marked
 
@@ -23,13 +24,14 @@ from eventbus_gateway.api.table import internal_routes
 from eventbus_gateway.auth.chain import Anonymous
 from eventbus_gateway.auth.policy import Policy
 from eventbus_gateway.errors import GatewayError, NotOwner
-from eventbus_gateway.subscriptions.calls import Ask, PartitionStatus, Settling, ShardCalls, ShardStatus
+from eventbus_gateway.subscriptions.calls import Ask, HandedOut, PartitionStatus, Settling, ShardCalls, ShardStatus
 from eventbus_gateway.subscriptions.hand import EndpointStatus
 from eventbus_gateway.subscriptions.leased import Outcome
 from eventbus_gateway.subscriptions.leases import Counts
 from eventbus_gateway.subscriptions.peers import Peers
+from eventbus_gateway.subscriptions.references import References, tokens_of
 from eventbus_gateway.subscriptions.settings import SubscriptionSettings
-from eventbus_gateway.subscriptions.tokens import Reference
+from eventbus_gateway.subscriptions.tokens import Reference, parse, token_of
 from eventbus_gateway.telemetry import Metrics
 
 SECRET = SecretStr(marked("a secret of replicas that only tests use", "the peer secret"))
@@ -59,6 +61,8 @@ class Shelf:
         self.asked: list[Ask] = []
         self.settled: list[Settling] = []
         self.tried: list[bytes] = []
+        self.raw: list[bytes] = []
+        """What it hands out in place of events."""
         self.outcomes: dict[Reference, Outcome] = {}
         self.waiting = 0
         self.is_owned = True
@@ -81,15 +85,17 @@ class Shelf:
             while self.waiting != number:
                 await self._changed.wait()
 
-    async def receive(self, ask: Ask) -> list[bytes]:
+    async def receive(self, ask: Ask) -> HandedOut:
         self._check()
         self.asked.append(ask)
+        if self.raw:
+            return HandedOut(self.raw, [])
         taken: list[bytes] = []
         size = 0
         while self.events and len(taken) < ask.max_events and size < ask.max_bytes:
             taken.append(self.events.pop(0))
             size += len(taken[-1])
-        return taken
+        return HandedOut(taken, tokens_of(References.of(references_in(taken))))
 
     async def ready(self, seconds: float) -> bool:
         self.waiting += 1
@@ -207,6 +213,18 @@ async def connections(**settings: Any) -> AsyncIterator[Peers]:
         yield peers
     finally:
         await peers.close()
+
+
+def event(number: int, data: bytes = b"{}") -> bytes:
+    """An event as shards hand it out."""
+    token = token_of(Reference(0, 7, 0, 0, number, 1)).encode()
+    return b'{"offset":%d,"data":%b,"ackToken":"%b","deliveryCount":1}' % (number, data, token)
+
+
+def references_in(events: Sequence[bytes]) -> list[Reference]:
+    """What the own tokens of events stand for."""
+    found = [parse(orjson.loads(each)["ackToken"]) for each in events]
+    return [reference for reference in found if reference is not None]
 
 
 def references(shards: Sequence[int]) -> list[Reference]:

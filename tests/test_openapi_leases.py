@@ -80,6 +80,13 @@ def test_answers_are_what_the_contract_says(desk: Desk) -> None:
     (event,) = receive(desk.gateway, maxEvents=1)
     leased = SCHEMAS["LeasedEvent"]["allOf"][1]
     assert set(leased["required"]) <= set(event)
+    handed_out = operation("receive")["responses"]["200"]["content"]["application/json"]["schema"]
+    desk.put(3, 4)
+    further = ask(desk.gateway, "receive", {"ackTokens": []}).json()
+    assert set(handed_out["required"]) <= set(further) == set(handed_out["properties"])
+    ask(desk.gateway, "release", {"ackTokens": tokens(further["events"])[:1]})
+    partly = ask(desk.gateway, "release", {"ackTokens": further["ackTokens"]}).json()
+    assert [set(each) for each in partly["failed"]] == [set(SCHEMAS["FailedTokens"]["items"]["properties"])]
     answers = {
         "Settled": ask(desk.gateway, "ack", {"ackTokens": [event["ackToken"], "x"]}).json(),
         "Problem": ask(desk.gateway, "ack", {"ackTokens": ["x", "y"]}).json(),
@@ -98,6 +105,7 @@ def test_the_bounds_are_those_of_the_settings() -> None:
     assert receive_body["maxEvents"]["maximum"] == SETTINGS.max_receive_events
     assert receive_body["waitSeconds"]["maximum"] == SETTINGS.max_wait_seconds
     assert SCHEMAS["AckTokens"]["maxItems"] == SETTINGS.max_ack_tokens
+    assert receive_body["ackTokens"]["maxItems"] == SETTINGS.max_receive_events
     bounds = (
         receive_body["leaseSeconds"],
         SCHEMAS["ExtendRequest"]["properties"]["leaseSeconds"],

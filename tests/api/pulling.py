@@ -16,10 +16,19 @@ from eventbus_gateway.api.subscription_status import Status
 from eventbus_gateway.api.table import lease_routes
 from eventbus_gateway.errors import GatewayError, NotOwner, UnknownSubscription, UnknownTopic
 from eventbus_gateway.kafka.partitions import Ends, Partition, Position
-from eventbus_gateway.subscriptions.calls import Ask, PartitionStatus, Settling, ShardCalls, ShardStatus, Verb
+from eventbus_gateway.subscriptions.calls import (
+    Ask,
+    HandedOut,
+    PartitionStatus,
+    Settling,
+    ShardCalls,
+    ShardStatus,
+    Verb,
+)
 from eventbus_gateway.subscriptions.hand import EndpointStatus
-from eventbus_gateway.subscriptions.leased import Outcome
+from eventbus_gateway.subscriptions.leased import Columns, Outcome
 from eventbus_gateway.subscriptions.leases import Leases
+from eventbus_gateway.subscriptions.references import tokens_of
 from eventbus_gateway.subscriptions.resource import Subscription, created, with_pause
 from eventbus_gateway.subscriptions.routing import Routing
 from eventbus_gateway.subscriptions.settings import SubscriptionSettings
@@ -69,15 +78,15 @@ class MemoryShard:
         self.supply.offer(topic, partition, events, start, start + len(events))
         self._changed.set()
 
-    async def receive(self, ask: Ask) -> list[bytes]:
+    async def receive(self, ask: Ask) -> HandedOut:
         self._check()
         self.asked.append(ask)
         if self._desk.subscription.control.paused:
-            return []
+            return HandedOut([], [])
         leased = self.leases.receive(self._desk.now, ask.max_events, ask.lease_seconds or 30.0, ask.max_bytes)
         if self._desk.gate is not None:
             await self._desk.gate.wait()
-        return [
+        events = [
             orjson.dumps(
                 {
                     "id": f"{each.origin.topic}/{each.origin.partition}/{each.event.offset}",
@@ -88,6 +97,7 @@ class MemoryShard:
             )
             for each in leased
         ]
+        return HandedOut(events, tokens_of(Columns.of(leased).references(len(leased))))
 
     async def ready(self, seconds: float) -> bool:
         self.waiting += 1
@@ -268,14 +278,20 @@ def ask(gateway: Served, verb: str, body: Any = None, name: str = "s", **options
     return gateway.client.post(PATH.format(name, verb), **({"json": body} if body is not None else {}), **options)
 
 
-def receive(gateway: Served, **body: Any) -> list[dict[str, Any]]:
-    """The events that are given."""
+def received(gateway: Served, **body: Any) -> tuple[list[dict[str, Any]], list[str]]:
+    """The events that are given, and what stands for all of them."""
     answer = ask(gateway, "receive", body)
     assert answer.status_code == 200, answer.text
     assert answer.headers["content-type"] == "application/json"
     document = answer.json()
-    assert document.keys() == {"events"}
-    events: list[dict[str, Any]] = document["events"]
+    assert document.keys() == {"ackTokens", "events"}
+    assert bool(document["ackTokens"]) == bool(document["events"])
+    return document["events"], document["ackTokens"]
+
+
+def receive(gateway: Served, **body: Any) -> list[dict[str, Any]]:
+    """The events that are given."""
+    events, _ = received(gateway, **body)
     return events
 
 
@@ -284,11 +300,11 @@ def tokens(events: Sequence[Mapping[str, Any]]) -> list[str]:
     return [event["ackToken"] for event in events]
 
 
-def settle(gateway: Served, verb: str, ack_tokens: Sequence[str], **body: Any) -> Any:
-    """What became of tokens, where not all of them failed."""
+def settle(gateway: Served, verb: str, ack_tokens: Sequence[str], events: int | None = None, **body: Any) -> Any:
+    """What became of tokens, where not all of them failed; without a number of events they stand for one each."""
     answer = ask(gateway, verb, {"ackTokens": list(ack_tokens), **body})
     assert answer.status_code == 200, answer.text
     document = answer.json()
     assert document.keys() == {"succeeded", "failed"}
-    assert document["succeeded"] + len(document["failed"]) == len(ack_tokens)
+    assert document["succeeded"] + len(document["failed"]) == (len(ack_tokens) if events is None else events)
     return document

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from tests.api.guarded import ARCHIVE, AUTH, CLINIC, bearer
 from tests.api.publishing import problem, publish
-from tests.api.pulling import PATH, Desk, ask, receive, settle, tokens
+from tests.api.pulling import PATH, Desk, ask, receive, received, settle, tokens
 from tests.api.wire import PATIENCE, Caller, calling, eventually, head
 from tests.serving import Served, Way, served
 
@@ -312,7 +312,7 @@ def test_waiting_receives_end_without_events_when_the_process_does() -> None:
         gateway.stop()
         for caller in (early, late):
             answer = caller.answer()
-            assert (answer.status, answer.json) == (200, {"events": []})
+            assert (answer.status, answer.json) == (200, {"ackTokens": [], "events": []})
             assert caller.closed()
         assert gateway.ended(within=PATIENCE)
 
@@ -323,7 +323,7 @@ def test_a_receive_that_begins_while_the_process_ends_leases_nothing() -> None:
         desk.put(1)
         gateway.call(gateway.drain.begin)
         answer = caller.ask(_WAITING)
-        assert (answer.status, answer.json) == (200, {"events": []})
+        assert (answer.status, answer.json) == (200, {"ackTokens": [], "events": []})
         assert desk.shard.leases.counts().leased == 0
 
 
@@ -369,9 +369,10 @@ def test_a_receive_acks_what_came_before_and_brings_what_comes_next(desk: Desk, 
 def test_a_receive_that_acks_nothing_says_so_only_when_it_was_asked_to(desk: Desk, gateway: Served) -> None:
     assert ask(gateway, "receive", {"ackTokens": []}).json() == {
         "acked": {"succeeded": 0, "failed": []},
+        "ackTokens": [],
         "events": [],
     }
-    assert ask(gateway, "receive", {"ackTokens": None}).json() == {"events": []}
+    assert ask(gateway, "receive", {"ackTokens": None}).json() == {"ackTokens": [], "events": []}
 
 
 def test_events_come_whatever_becomes_of_the_acks(desk: Desk, gateway: Served) -> None:
@@ -412,7 +413,7 @@ def test_a_receive_that_failed_behind_its_acks_can_be_repeated(desk: Desk, gatew
     assert desk.shard.leases.counts().leased == 0
     desk.shards[1] = away
     document = ask(gateway, "receive", {"ackTokens": found}).json()
-    assert document == {"acked": {"succeeded": 1, "failed": []}, "events": []}
+    assert document == {"acked": {"succeeded": 1, "failed": []}, "ackTokens": [], "events": []}
 
 
 def test_a_receive_that_is_refused_acks_nothing() -> None:
@@ -432,7 +433,7 @@ def test_as_many_events_as_one_receive_brings_are_acked_by_the_next(desk: Desk, 
     desk.put(*range(1_000))
     found = tokens(receive(gateway, maxEvents=1_000))
     document = ask(gateway, "receive", {"ackTokens": found}).json()
-    assert document == {"acked": {"succeeded": 1_000, "failed": []}, "events": []}
+    assert document == {"acked": {"succeeded": 1_000, "failed": []}, "ackTokens": [], "events": []}
 
 
 # Settling
@@ -689,6 +690,238 @@ def test_a_refusal_names_places_and_never_what_was_sent(desk: Desk, gateway: Ser
         assert answer.status_code == 400
         assert "s3cret" not in answer.text
     assert b"s3cret" not in b"".join(gateway.access.lines)
+
+
+# Tokens of whole answers
+
+
+def test_the_tokens_of_an_answer_ack_all_of_its_events(desk: Desk, gateway: Served) -> None:
+    desk.put(*range(5))
+    desk.put(*"xy", topic="b", partition=3)
+    events, of_all = received(gateway)
+    assert (len(events), len(of_all)) == (7, 1)
+    for _ in range(2):
+        assert settle(gateway, "ack", of_all, events=7) == {"succeeded": 7, "failed": []}
+    desk.now += 100
+    assert receive(gateway) == []
+
+
+def test_the_tokens_of_an_answer_are_acked_by_the_next_receive(desk: Desk, gateway: Served) -> None:
+    desk.put(*range(5))
+    _, of_all = received(gateway, maxEvents=3)
+    document = ask(gateway, "receive", {"ackTokens": of_all}).json()
+    assert document["acked"] == {"succeeded": 3, "failed": []}
+    assert [event["data"] for event in document["events"]] == [3, 4]
+    document = ask(gateway, "receive", {"ackTokens": document["ackTokens"]}).json()
+    assert document == {"acked": {"succeeded": 2, "failed": []}, "ackTokens": [], "events": []}
+    desk.now += 100
+    assert receive(gateway) == []
+
+
+def test_an_answer_without_events_gives_no_tokens_and_these_can_be_given_back(desk: Desk, gateway: Served) -> None:
+    assert received(gateway) == ([], [])
+    document = ask(gateway, "receive", {"ackTokens": []}).json()
+    assert (document["acked"], document["ackTokens"]) == ({"succeeded": 0, "failed": []}, [])
+
+
+def test_every_shard_that_gives_events_gives_one_token_for_them(desk: Desk, gateway: Served) -> None:
+    desk.reset(parallelism=2)
+    for partition in range(4):
+        desk.put(1, 2, partition=partition)
+        desk.put(3, topic="b", partition=partition)
+    events, of_all = received(gateway)
+    assert (len(events), len(of_all)) == (12, 2)
+    first, _ = of_all
+    assert settle(gateway, "ack", [first], events=6) == {"succeeded": 6, "failed": []}
+    desk.now += 100
+    left, of_left = received(gateway, leaseSeconds=10)
+    assert len(left) == 6
+    assert len({int(event["id"].split("/")[1]) % 2 for event in left}) == len(of_left) == 1
+    desk.now += 11
+    assert settle(gateway, "ack", [first, *of_left], events=12) == {"succeeded": 12, "failed": []}
+    assert receive(gateway) == []
+
+
+def test_the_token_for_a_single_event_is_its_own(desk: Desk, gateway: Served) -> None:
+    desk.put(1)
+    events, of_all = received(gateway)
+    assert of_all == tokens(events)
+    desk.reset(parallelism=2)
+    desk.put("alone", partition=0)
+    desk.put("one", "other", partition=1)
+    events, of_all = received(gateway)
+    assert [event["data"] for event in events if event["ackToken"] in of_all] == ["alone"]
+    assert settle(gateway, "ack", of_all, events=3)["succeeded"] == 3
+
+
+def test_events_with_gaps_and_of_several_hand_outs_have_one_token_too(desk: Desk, gateway: Served) -> None:
+    desk.put(*range(700))
+    settle(gateway, "ack", [text for at, text in enumerate(tokens(receive(gateway, maxEvents=600))) if at % 300])
+    settle(gateway, "release", tokens(receive(gateway, maxEvents=2)))
+    desk.now += 31
+    desk.put("x", topic="b", partition=2)
+    events, of_all = received(gateway, maxEvents=1_000)
+    assert sorted({event["deliveryCount"] for event in events}) == [1, 2]
+    assert (len(events), len(of_all)) == (103, 1)
+    assert settle(gateway, "ack", of_all, events=103) == {"succeeded": 103, "failed": []}
+    desk.now += 100
+    assert receive(gateway) == []
+
+
+def test_tokens_of_answers_and_of_events_can_be_given_together(desk: Desk, gateway: Served) -> None:
+    desk.put(*range(4))
+    _, of_three = received(gateway, maxEvents=3)
+    own = tokens(receive(gateway))
+    document = settle(gateway, "ack", [*own, DAMAGED, *of_three], events=5)
+    assert document["succeeded"] == 4
+    assert [(each["index"], each["code"]) for each in document["failed"]] == [(1, "invalid_ack_token")]
+    desk.put(*range(4))
+    _, of_three = received(gateway, maxEvents=3)
+    own = tokens(receive(gateway))
+    document = ask(gateway, "receive", {"ackTokens": [*of_three, *own]}).json()
+    assert document["acked"] == {"succeeded": 4, "failed": []}
+
+
+def test_what_an_answer_brought_is_released_and_extended_together(desk: Desk, gateway: Served) -> None:
+    desk.put(1, 2, 3)
+    _, of_all = received(gateway, leaseSeconds=10)
+    assert settle(gateway, "extend", of_all, events=3, leaseSeconds=100) == {"succeeded": 3, "failed": []}
+    desk.now += 99
+    assert receive(gateway) == []
+    assert settle(gateway, "release", of_all, events=3, delaySeconds=30) == {"succeeded": 3, "failed": []}
+    desk.now += 29
+    assert receive(gateway) == []
+    desk.now += 2
+    assert [(event["data"], event["deliveryCount"]) for event in receive(gateway)] == [(1, 2), (2, 2), (3, 2)]
+
+
+def test_what_an_answer_brought_is_rejected_together(desk: Desk, gateway: Served) -> None:
+    desk.put(1, 2)
+    _, of_all = received(gateway)
+    for _ in range(2):
+        assert settle(gateway, "reject", of_all, events=2, reason="no ward")["succeeded"] == 2
+    letters = desk.shard.leases.due_dead_letters(desk.now, 10)
+    assert [(letter.cause, letter.reason) for letter in letters] == [(Cause.REJECTED, "no ward")] * 2
+
+
+def test_each_event_of_a_token_has_its_own_outcome(desk: Desk, gateway: Served) -> None:
+    desk.put(1, 2, 3, 4)
+    events, of_all = received(gateway, leaseSeconds=10)
+    settle(gateway, "ack", tokens(events)[:1])
+    desk.now += 11
+    assert [event["data"] for event in receive(gateway, maxEvents=2)] == [2, 3]
+    document = settle(gateway, "ack", [DAMAGED, *of_all, tokens(events)[1]], events=6)
+    assert document["succeeded"] == 2
+    lost = {"code": "lease_lost", "detail": document["failed"][1]["detail"], "retryable": False}
+    invalid, *others = document["failed"]
+    assert (invalid["index"], invalid["code"], "ackToken" in invalid) == (0, "invalid_ack_token", False)
+    assert others == [
+        {"index": 1, "ackToken": tokens(events)[1], **lost},
+        {"index": 1, "ackToken": tokens(events)[2], **lost},
+        {"index": 2, **lost},
+    ]
+    acked = ask(gateway, "receive", {"ackTokens": of_all}).json()["acked"]
+    assert acked["succeeded"] == 2
+    assert [(each["index"], each["ackToken"]) for each in acked["failed"]] == [
+        (0, tokens(events)[1]),
+        (0, tokens(events)[2]),
+    ]
+
+
+def test_a_token_of_which_all_events_fail_for_one_reason_is_that_problem(desk: Desk, gateway: Served) -> None:
+    desk.put(1, 2)
+    events, of_all = received(gateway)
+    desk.serve(0, acquisition=8)
+    document = refused(ask(gateway, "ack", {"ackTokens": of_all}), 410, "lease_lost")
+    assert [(each["index"], each["ackToken"]) for each in document["failed"]] == [
+        (0, each) for each in tokens(events)
+    ]
+
+
+def test_a_shard_that_cannot_be_asked_fails_all_events_of_its_token_and_no_others(
+    desk: Desk, gateway: Served
+) -> None:
+    desk.reset(parallelism=2)
+    desk.put(1, 2, partition=0)
+    desk.put(3, 4, 5, partition=1)
+    events, of_all = received(gateway)
+    away = desk.shards.pop(1)
+    document = settle(gateway, "ack", of_all, events=5)
+    assert document["succeeded"] == 2
+    assert {each["code"] for each in document["failed"]} == {"owner_unavailable"}
+    (place,) = {each["index"] for each in document["failed"]}
+    assert [each["ackToken"] for each in document["failed"]] == tokens(
+        [event for event in events if event["data"] > 2]
+    )
+    desk.shards[1] = away
+    assert settle(gateway, "ack", [of_all[place]], events=3) == {"succeeded": 3, "failed": []}
+
+
+def test_a_token_of_several_events_that_comes_twice_has_two_outcomes_for_each(desk: Desk, gateway: Served) -> None:
+    desk.put(1, 2, 3, 4)
+    _, of_all = received(gateway, maxEvents=2)
+    assert settle(gateway, "ack", of_all * 2, events=4) == {"succeeded": 4, "failed": []}
+    events, of_all = received(gateway)
+    document = settle(gateway, "release", of_all * 2, events=4)
+    assert document["succeeded"] == 2
+    assert [(each["index"], each["ackToken"], each["code"]) for each in document["failed"]] == [
+        (1, text, "lease_lost") for text in tokens(events)
+    ]
+
+
+def test_a_token_of_several_events_that_is_cut_off_or_goes_on_is_none(desk: Desk, gateway: Served) -> None:
+    desk.put(1, 2, 3)
+    _, (of_all,) = received(gateway)
+    wrong = [of_all[:length] for length in range(len(of_all))]
+    wrong += [of_all + more for more in ("A", "AAAA", "AAAAAAAA", "\n", "é")] + [f" {of_all}", f"A{of_all[1:]}A"]
+    document = refused(ask(gateway, "ack", {"ackTokens": wrong}), 400, "invalid_ack_token")
+    assert [each["index"] for each in document["failed"]] == list(range(len(wrong)))
+    assert not any("ackToken" in each for each in document["failed"])
+    assert desk.shard.settled == []
+    assert settle(gateway, "ack", [of_all], events=3)["succeeded"] == 3
+
+
+@pytest.mark.parametrize(
+    ("verb", "further"), [("ack", {}), ("release", {}), ("extend", {"leaseSeconds": 100}), ("reject", {})]
+)
+def test_tokens_of_more_events_than_there_may_be_are_refused_and_nothing_is_done(
+    verb: str, further: dict[str, Any]
+) -> None:
+    desk = Desk(max_ack_tokens=4)
+    with served(further=desk.routes) as gateway:
+        desk.put(*range(7))
+        _, of_five = received(gateway, maxEvents=5)
+        own = tokens(receive(gateway))
+        told = {"/ackTokens": "expected tokens of at most 4 events"}
+        for too_many in (of_five, [*own, *of_five], [*of_five, DAMAGED]):
+            assert faults(ask(gateway, verb, {"ackTokens": too_many, **further})) == told
+        assert desk.shard.settled == []
+        assert settle(gateway, verb, own, **further)["succeeded"] == 2
+
+
+def test_as_many_events_as_there_may_be_are_settled_by_their_tokens(desk: Desk, gateway: Served) -> None:
+    desk.put(*range(1_000))
+    _, of_all = received(gateway, maxEvents=1_000)
+    desk.put(1, partition=1)
+    own = tokens(receive(gateway))
+    assert settle(gateway, "ack", of_all * 10, events=10_000) == {"succeeded": 10_000, "failed": []}
+    told = {"/ackTokens": "expected tokens of at most 10000 events"}
+    assert faults(ask(gateway, "ack", {"ackTokens": [*of_all * 10, *own]})) == told
+
+
+def test_a_receive_with_tokens_of_more_events_than_it_may_bring_acks_and_leases_nothing() -> None:
+    desk = Desk(max_receive_events=3)
+    with served(further=desk.routes) as gateway:
+        desk.put(*range(8))
+        _, of_three = received(gateway)
+        events, of_others = received(gateway)
+        told = {"/ackTokens": "expected tokens of at most 3 events"}
+        for too_many in ([*of_three, *of_others], [*of_three, tokens(events)[0]]):
+            assert faults(ask(gateway, "receive", {"ackTokens": too_many})) == told
+        assert desk.shard.settled == []
+        document = ask(gateway, "receive", {"ackTokens": of_three}).json()
+        assert document["acked"] == {"succeeded": 3, "failed": []}
+        assert [event["data"] for event in document["events"]] == [6, 7]
 
 
 # Access

@@ -8,7 +8,18 @@ from typing import NamedTuple
 import aiohttp
 import orjson
 import pytest
-from tests.peering import OTHER_SECRET, PATIENCE, SECRET, Replica, Shelf, Shelves, connections, references, replica
+from tests.peering import (
+    OTHER_SECRET,
+    PATIENCE,
+    SECRET,
+    Replica,
+    Shelf,
+    Shelves,
+    connections,
+    event,
+    references,
+    replica,
+)
 
 from eventbus_gateway.auth.keys import new_key
 from eventbus_gateway.errors import Overloaded
@@ -135,10 +146,10 @@ def test_a_body_that_is_not_understood_is_refused_and_does_nothing(call: str) ->
 
 def test_members_that_a_later_version_has_are_passed_over() -> None:
     async def run() -> None:
-        shelf = Shelf(b"{}")
+        shelf = Shelf(event(1))
         async with replica(Shelves({("s", 0): shelf})) as one:
             body = orjson.dumps({"max_events": 1, "max_bytes": 1, "lease_seconds": 2.0, "colour": "blue"})
-            assert await post(one, RECEIVE, body) == Told(200, b"{}")
+            assert await post(one, RECEIVE, body) == Told(200, event(1))
             assert shelf.asked == [Ask(1, 1, 2.0)]
 
     asyncio.run(run())
@@ -148,11 +159,12 @@ def test_a_body_beyond_the_bound_is_refused_unread() -> None:
     async def run() -> None:
         shelf = Shelf()
         async with replica(Shelves({("s", 0): shelf})) as one:
-            settling = Settling(Verb.ACK, references([0] * 20_000))
+            too_many = references([0] * 20_000)
+            settling = Settling(Verb.ACK, too_many)
             answer = await post(one, PATHS[2], settling_to_bytes(settling) + b" " * 300_000)
             assert (answer.status, answer.code) == (413, "body_too_large")
             # As many as one answer can have handed out fit.
-            most = settling._replace(references=settling.references[:10_000])
+            most = settling._replace(references=too_many[:10_000])
             assert (await post(one, PATHS[2], settling_to_bytes(most))).status == 200
             assert shelf.settled == [most]
 
@@ -215,7 +227,7 @@ def test_requests_beyond_the_bound_are_refused_and_probes_are_not() -> None:
                 await peers.shard(one.address, "s", 0).status()
             async with session.get(f"http://{one.address}/livez") as answer:
                 assert answer.status == 200
-            shelf.put(b"{}")
+            shelf.put(event(1))
             assert {(await call).body for call in calls} == {b'{"ready":true}'}
             assert one.routes.requests == 0
             await peers.shard(one.address, "s", 0).status()

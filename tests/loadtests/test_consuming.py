@@ -11,8 +11,7 @@ from tests.broker import Broker
 
 from loadtests import pull_load
 
-EMPTY = b'{"events":[]}'
-SETTLED = b'{"succeeded":1,"failed":[]}'
+EMPTY = b'{"ackTokens":[],"events":[]}'
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 13\r\n\r\n"
 
 
@@ -33,20 +32,24 @@ def apart(request: pytest.FixtureRequest) -> bool:
     return is_apart
 
 
-def pulled(bodies: list[bytes], events: int, *, apart: bool, settled: bytes = SETTLED) -> pull_load.Report:
+def pulled(bodies: list[bytes], events: int, *, apart: bool, settled: bytes = b"") -> pull_load.Report:
     """What one client makes of a server that answers with these bodies, one after the other, and so to acks."""
 
     async def go() -> pull_load.Report:
         rest = iter(bodies)
 
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            count = 0
             with contextlib.closing(writer):
                 while data := await reader.read(65_536):
-                    acks, further = b"ackTokens" in data, settled if b"/ack " in data else next(rest, None)
+                    acks, said = b"ackTokens" in data, settled or b'{"succeeded":%d,"failed":[]}' % count
+                    further = said if b"/ack " in data else next(rest, None)
                     if further is None:
                         break
                     assert (b"/ack " in data) is (acks and apart)
-                    body = b'{"acked":%b,%b' % (settled, further[1:]) if acks and not apart else further
+                    assert not acks or (b'["all of them"]' in data) is not apart
+                    count = further.count(b"offset")
+                    body = b'{"acked":%b,%b' % (said, further[1:]) if acks and not apart else further
                     writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body))
 
         async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
@@ -60,25 +63,38 @@ def event(offset: int, count: int = 1) -> bytes:
     return b'{"partition":0,"offset":%d,"ackToken":"t%d","deliveryCount":%d}' % (offset, offset, count)
 
 
+def answer(*events: bytes) -> bytes:
+    return b'{"ackTokens":["all of them"],"events":[%b]}' % b",".join(events)
+
+
 def test_every_event_that_was_acked_counts(apart: bool) -> None:
-    bodies = [b'{"events":[%b,%b]}' % (event(1), event(2)), EMPTY, b'{"events":[%b]}' % event(3), EMPTY]
+    bodies = [answer(event(1), event(2)), EMPTY, answer(event(3)), EMPTY]
     report = pulled(bodies, 3, apart=apart)
     assert (report.events, report.repeated, report.failures) == (3, 0, [])
     assert sum(report.latencies.values()) == (3 if apart else 4)
 
 
 def test_an_event_that_comes_twice_is_told(apart: bool) -> None:
-    assert pulled([b'{"events":[%b,%b]}' % (event(1), event(1)), EMPTY], 2, apart=apart).repeated == 1
-    assert pulled([b'{"events":[%b]}' % event(1, count=2), EMPTY], 1, apart=apart).repeated == 1
+    assert pulled([answer(event(1), event(1)), EMPTY], 2, apart=apart).repeated == 1
+    assert pulled([answer(event(1, count=2)), EMPTY], 1, apart=apart).repeated == 1
 
 
 def test_an_ack_that_fails_is_a_failure(apart: bool) -> None:
     failed = b'{"succeeded":0,"failed":[{"index":0}]}'
-    assert pulled([b'{"events":[%b]}' % event(1), EMPTY], 1, apart=apart, settled=failed).failures
+    assert pulled([answer(event(1)), EMPTY], 1, apart=apart, settled=failed).failures
+
+
+def test_an_ack_of_fewer_events_than_there_were_is_a_failure(apart: bool) -> None:
+    fewer = b'{"succeeded":1,"failed":[]}'
+    assert pulled([answer(event(1), event(2)), EMPTY], 2, apart=apart, settled=fewer).failures
+
+
+def test_an_answer_with_nothing_that_stands_for_its_events_is_a_failure() -> None:
+    assert pulled([b'{"events":[%b]}' % event(1), EMPTY], 1, apart=False).failures
 
 
 def test_a_connection_that_ends_too_early_is_a_failure(apart: bool) -> None:
-    assert pulled([b'{"events":[%b]}' % event(1)], 2, apart=apart).failures
+    assert pulled([answer(event(1))], 2, apart=apart).failures
 
 
 def test_an_answer_is_complete_when_all_of_its_body_is_there() -> None:

@@ -134,7 +134,7 @@ async def received(shard: Shard, count: int, lease_seconds: float | None = 60.0)
         assert time.monotonic() < deadline, f"{len(events)} of {count} events"
         if await shard.ready(0.5):
             ask = Ask(count - len(events), 1_000_000, lease_seconds)
-            events += [orjson.loads(event) for event in await shard.receive(ask)]
+            events += [orjson.loads(event) for event in (await shard.receive(ask)).events]
     return events
 
 

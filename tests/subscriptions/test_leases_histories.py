@@ -14,6 +14,7 @@ import pytest
 from eventbus_gateway.subscriptions.commit_metadata import MAX_BYTES, decode
 from eventbus_gateway.subscriptions.leased import Cause, Leased, Order, Outcome
 from eventbus_gateway.subscriptions.leases import Counts, Leases
+from eventbus_gateway.subscriptions.references import References, tokens_of, understood
 from eventbus_gateway.subscriptions.supply import Supply
 from eventbus_gateway.subscriptions.tokens import Reference, parse
 from eventbus_gateway.subscriptions.window import Event
@@ -255,7 +256,11 @@ class History:
 
     def ack(self) -> None:
         chosen = self._some()
-        outcomes = self.leases.ack([reference for _, reference in chosen])
+        references = References.of([reference for _, reference in chosen])
+        named = understood(tokens_of(references), len(chosen))
+        assert named is not None
+        assert list(named.references) == list(references)
+        outcomes = self.leases.ack(named.references)
         for (place, reference), outcome in zip(chosen, outcomes, strict=True):
             known = self._find(place, reference)
             if isinstance(known, Outcome):

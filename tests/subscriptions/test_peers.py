@@ -16,7 +16,9 @@ from tests.peering import (
     Shelf,
     Shelves,
     connections,
+    event,
     references,
+    references_in,
     replica,
 )
 
@@ -30,14 +32,15 @@ from eventbus_gateway.errors import (
     ShuttingDown,
 )
 from eventbus_gateway.subscriptions import peer_wire
-from eventbus_gateway.subscriptions.calls import Ask, Settling, ShardCalls, Verb
+from eventbus_gateway.subscriptions.calls import Ask, HandedOut, Settling, ShardCalls, Verb
 from eventbus_gateway.subscriptions.hand import EndpointStatus
 from eventbus_gateway.subscriptions.leased import Outcome
 from eventbus_gateway.subscriptions.peers import Peers
+from eventbus_gateway.subscriptions.references import understood
 from eventbus_gateway.subscriptions.settings import SubscriptionSettings
 
 ASK = Ask(10, 1_000_000, 12.5)
-EVENTS = [b'{"data":{"text":"a\\nb"},"ackToken":"x"}', '{"data":"Grüße"}'.encode(), b'{"data":{}}']
+EVENTS = [event(7, b'{"text":"a\\nb"}'), event(9, '"Grüße, \\",\\"ackToken\\":\\"x"'.encode()), event(12)]
 
 
 @contextlib.asynccontextmanager
@@ -51,20 +54,44 @@ async def served(*events: bytes, **settings: Any) -> AsyncIterator[tuple[Shelf, 
 def test_events_come_as_the_very_bytes_that_their_owner_made() -> None:
     async def run() -> None:
         async with served(*EVENTS) as (shelf, remote):
-            assert await remote.receive(ASK._replace(max_events=2, lease_seconds=None)) == EVENTS[:2]
-            assert await remote.receive(ASK) == EVENTS[2:]
-            assert await remote.receive(ASK) == []
+            assert (await remote.receive(ASK._replace(max_events=2, lease_seconds=None))).events == EVENTS[:2]
+            assert (await remote.receive(ASK)).events == EVENTS[2:]
+            assert await remote.receive(ASK) == HandedOut([], [])
             assert shelf.asked == [ASK._replace(max_events=2, lease_seconds=None), ASK, ASK]
 
     asyncio.run(run())
 
 
+def test_events_of_another_replica_have_a_token_that_stands_for_all_of_them() -> None:
+    async def run() -> None:
+        async with served(*EVENTS) as (_, remote):
+            (text,) = (await remote.receive(ASK)).ack_tokens
+            named = understood([text], 3)
+            assert named is not None
+            assert list(named.references) == references_in(EVENTS)
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    "broken", [b"{}", b'{"ackToken":"x"}', b'{"data":"x,\\"ackToken\\":\\""}', EVENTS[0].replace(b"AAEA", b"AAIA")]
+)
+def test_events_without_their_tokens_are_no_answer(broken: bytes) -> None:
+    async def run() -> None:
+        async with served(EVENTS[0]) as (shelf, remote):
+            shelf.raw = [broken]
+            with pytest.raises(OwnerUnavailable):
+                await remote.receive(ASK)
+
+    asyncio.run(run())
+
+
 def test_an_answer_of_many_megabytes_comes_whole() -> None:
-    events = [b'{"n":%d,"text":"%s"}' % (n, b"x" * 10_000) for n in range(1_000)]
+    events = [event(number, b'"%s"' % (b"x" * 10_000)) for number in range(1_000)]
 
     async def run() -> None:
         async with served(*events) as (_, remote):
-            assert await remote.receive(Ask(1_000, 100_000_000, None)) == events
+            assert (await remote.receive(Ask(1_000, 100_000_000, None))).events == events
 
     asyncio.run(run())
 

@@ -13,15 +13,18 @@ from tests.peering import (
     Shelf,
     Shelves,
     connections,
+    event,
     references,
+    references_in,
     replica,
 )
 
 from eventbus_gateway.errors import KafkaUnavailable, NotOwner, OwnerUnavailable, PositionsUnavailable
-from eventbus_gateway.subscriptions.calls import Ask, Settling, Verb
+from eventbus_gateway.subscriptions.calls import Ask, HandedOut, Settling, Verb
 from eventbus_gateway.subscriptions.leased import Outcome
 from eventbus_gateway.subscriptions.names import slot_of
 from eventbus_gateway.subscriptions.peers import Peers
+from eventbus_gateway.subscriptions.references import understood
 from eventbus_gateway.subscriptions.resource import Subscription, created
 from eventbus_gateway.subscriptions.routing import Routing
 from eventbus_gateway.subscriptions.spec import Spec
@@ -101,8 +104,13 @@ class Scene:
     async def received(self, subscription: Subscription, ask: Ask, wait_seconds: float) -> list[bytes]:
         """What is at hand, else what comes while somebody waits; see ``api.receive``."""
         gathering = self.routing.gathering(subscription, ask)
-        events = [] if self.ended.done() else await gathering.at_hand()
-        return events or await gathering.waited(wait_seconds, self.ended)
+        found = HandedOut([], []) if self.ended.done() else await gathering.at_hand()
+        if not found.events:
+            found = await gathering.waited(wait_seconds, self.ended)
+        named = understood(found.ack_tokens, len(found.events))
+        assert named is not None
+        assert list(named.references) == references_in(found.events), "the tokens stand for all events"
+        return found.events
 
 
 def subscription(parallelism: int) -> Subscription:
@@ -117,7 +125,7 @@ async def scene(parallelism: int, patience: float = PATIENCE, **settings: Any) -
 
 
 def events(numbers: Iterable[int]) -> list[bytes]:
-    return [b'{"n":%d}' % number for number in numbers]
+    return list(map(event, numbers))
 
 
 # Receiving.
@@ -144,8 +152,8 @@ def test_an_answer_keeps_its_bounds_over_all_shards() -> None:
             assert len(await on.receive(ask=Ask(14, 1_000_000, 7.0))) == 6
             for shelf in shelves:
                 shelf.put(*events(range(10)))
-            few = await on.receive(ask=Ask(100, 20, 7.0))
-            assert 20 <= sum(map(len, few)) < 20 + len(few[0])
+            few = await on.receive(ask=Ask(100, 250, 7.0))
+            assert 250 <= sum(map(len, few)) < 250 + len(few[0])
             assert {ask.lease_seconds for shelf in shelves for ask in shelf.asked} == {7.0}
 
     asyncio.run(run())
@@ -486,7 +494,8 @@ def test_every_reference_goes_to_its_shard_and_outcomes_come_in_the_order_given(
             assert await on.routing.settle(on.subscription, settling) == expected
             for number, shelf in enumerate(shelves):
                 own = [reference for reference in given if reference.shard == number]
-                assert shelf.settled == [Settling(Verb.RELEASE, own, 1.5, "later")]
+                assert [list(each.references) for each in shelf.settled] == [own]
+                assert [(each.verb, *each[2:]) for each in shelf.settled] == [(Verb.RELEASE, 1.5, "later")]
 
     asyncio.run(run())
 

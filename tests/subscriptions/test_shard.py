@@ -59,7 +59,7 @@ def test_events_are_handed_out_once_and_their_acks_are_committed(broker: Broker,
         events = await received(shard, 500)
         assert sorted(numbers(events)) == list(range(500))
         assert {event["deliveryCount"] for event in events} == {1}
-        assert await shard.receive(Ask(10, 1_000, 1.0)) == []
+        assert (await shard.receive(Ask(10, 1_000, 1.0))).events == []
         await acked(shard, events)
         await shard.close()
         found = await below.committed(care, (name, 0), (name, 1))
@@ -198,7 +198,7 @@ def test_a_paused_subscription_hands_out_nothing_and_a_resumed_one_wakes_who_wai
     async def scenario(below: Ground) -> None:
         shard = await opened(below.shard(with_pause(care, True, 1)))
         waiting = asyncio.create_task(shard.ready(30))
-        assert await shard.receive(Ask(10, 1_000, 1.0)) == []
+        assert (await shard.receive(Ask(10, 1_000, 1.0))).events == []
         assert not await shard.ready(0.05)
         await shard.update(with_pause(care, False, 2))
         assert await waiting
@@ -214,7 +214,7 @@ def test_no_more_events_are_leased_than_may_be_in_flight(broker: Broker, topic: 
     async def scenario(below: Ground) -> None:
         shard = await opened(below.shard(subscription(name, delivery={"type": "pull", "maxInFlight": 4})))
         events = await received(shard, 4)
-        assert await shard.receive(Ask(10, 1_000, 1.0)) == []
+        assert (await shard.receive(Ask(10, 1_000, 1.0))).events == []
         assert not await shard.ready(0.05)
         await acked(shard, events[:3])
         assert numbers(await received(shard, 3)) == [4, 5, 6]

@@ -12,7 +12,7 @@ from tests.subscriptions.test_layouts import DATA, FORMS, GATEWAY, HEADERS, PLAC
 from eventbus_gateway.kafka.consumed import Consumed, RecordHeaders
 from eventbus_gateway.subscriptions.outgoing import Outgoing
 from eventbus_gateway.subscriptions.splicing import all_checked, checked
-from eventbus_gateway.subscriptions.together import texts
+from eventbus_gateway.subscriptions.together import filled_in, texts
 
 MANY = 6
 TAIL = b',"n":%d,"ackToken":"%b"}'
@@ -46,6 +46,17 @@ def test_each_text_is_the_one_that_is_made_alone(form: dict[str, Any], kinds: li
     out = outgoing(**form)
     alone = [out.text(one, TAIL % row) for one, row in zip(records, zip(*columns(records), strict=True), strict=True)]
     assert list(texts(lambda _: outgoing(**form), records, TAIL, columns(records))) == alone
+
+
+PIECES = st.lists(st.tuples(st.sampled_from(["%b", "%d"]), st.text("a{:,", max_size=3)), min_size=1, max_size=5)
+
+
+@given(PIECES, st.integers(1, 6), st.data())
+def test_a_text_is_filled_in_for_each_row_as_for_one(pieces: list[tuple[str, str]], rows: int, data: Any) -> None:
+    text = "".join(place + literal for place, literal in pieces).encode()
+    values = {"%b": st.sampled_from([b"%", b"%%b", b"a", b"%d"]), "%d": st.integers(0, 2)}
+    drawn = [data.draw(st.lists(values[place], min_size=rows, max_size=rows)) for place, _ in pieces]
+    assert filled_in(text, drawn) == [text % row for row in zip(*drawn, strict=True)]
 
 
 @pytest.mark.parametrize("others", [{}, {"key": None}, {"value": b"\0\0\0\0\7[]"}, {"value": b"[\n1]"}])

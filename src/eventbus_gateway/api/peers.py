@@ -104,7 +104,8 @@ class PeerRoutes:
         ask = _understood(peer_wire.ask_from_bytes, request.body)
         if ask.max_events < 1 or ask.max_bytes < 1:
             raise InvalidParameter("Less than one event, or less than one byte, is asked for.")
-        return Answer(200, peer_wire.events_to_bytes(await shard.receive(ask)), _EVENTS)
+        handed_out = await shard.receive(ask)
+        return Answer(200, peer_wire.events_to_bytes(handed_out.events), _EVENTS)
 
     async def _ready(self, request: Request, shard: ShardCalls) -> Answer:
         seconds = min(_understood(peer_wire.seconds_from_bytes, request.body), self._max_wait_seconds)

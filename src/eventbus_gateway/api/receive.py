@@ -4,19 +4,22 @@ import contextlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
+import orjson
+
 from eventbus_gateway.api.drain import Drain
 from eventbus_gateway.api.ended import ended
 from eventbus_gateway.api.http import Answer, Request
 from eventbus_gateway.api.lease_bodies import receive_body
 from eventbus_gateway.api.leasing import FindOwn, Shards
-from eventbus_gateway.api.settle import failures, told
+from eventbus_gateway.api.settle import settle, told
 from eventbus_gateway.auth.accounts import Account
 from eventbus_gateway.errors import Overloaded
-from eventbus_gateway.subscriptions.calls import Ask, Settling, Verb
+from eventbus_gateway.subscriptions.calls import Ask, HandedOut, Settling, Verb
 from eventbus_gateway.subscriptions.resource import Subscription
 from eventbus_gateway.subscriptions.settings import SubscriptionSettings
 
 _DEFAULT_EVENTS = 100
+_NOTHING = HandedOut([], [])
 
 
 class Receive:
@@ -42,7 +45,7 @@ class Receive:
         """The answer to a receive.
 
         Raises:
-            GatewayError: see ``receive_body``, ``FindOwn`` and ``Gathering.waited``.
+            GatewayError: see ``receive_body``, ``FindOwn``, ``settle`` and ``Gathering.waited``.
         """
         asked = receive_body(request, self._settings)
         subscription = await self._own(request)
@@ -55,18 +58,20 @@ class Receive:
             del asked  # its tokens, while it waits
             # What is there needs nobody who watches whether the caller still waits.
             gathering = self._shards.gathering(subscription, ask)
-            events = [] if self._drain.begun else await gathering.at_hand()
-            if not events:
+            found = _NOTHING if self._drain.begun else await gathering.at_hand()
+            if not found.events:
                 async with ended(self._drain, request.gone) as end:
-                    events = await gathering.waited(wait_seconds, end)
+                    found = await gathering.waited(wait_seconds, end)
                 # What was leased to a caller that is none any more comes again when its lease ends.
                 await request.recheck()
-        return Answer(200, _listed(b'{%b"events":[' % acked, events, b"]}"))
+        head = b'{%b"ackTokens":%b,"events":[' % (acked, orjson.dumps(found.ack_tokens))
+        return Answer(200, _listed(head, found.events, b"]}"))
 
     async def _acked(self, subscription: Subscription, tokens: Sequence[str]) -> bytes:
         """What became of the acks, as a member of the answer."""
-        failed = await failures(self._shards, subscription, tokens, Settling(Verb.ACK, ()))
-        return b'"acked":%b,' % told(len(tokens), failed)
+        most = self._settings.max_receive_events
+        settled = await settle(self._shards, subscription, tokens, Settling(Verb.ACK, ()), most)
+        return b'"acked":%b,' % told(settled)
 
     @contextlib.contextmanager
     def _counted(self, owner: str, account: Account | None) -> Iterator[None]:

@@ -1,6 +1,7 @@
 """``ack``, ``release``, ``extend`` and ``reject`` below ``/v1/subscriptions/{name}``: say what became of events."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from typing import Any, NamedTuple
 
 import orjson
@@ -9,12 +10,13 @@ from eventbus_gateway.api.http import Answer, Request
 from eventbus_gateway.api.lease_bodies import AckBody, ExtendBody, RejectBody, ReleaseBody, settle_body
 from eventbus_gateway.api.leasing import FindOwn, Shards
 from eventbus_gateway.api.problems import problem
-from eventbus_gateway.errors import GatewayError, InvalidAckToken, LeaseLost
+from eventbus_gateway.errors import Fault, GatewayError, InvalidAckToken, InvalidParameter, LeaseLost
 from eventbus_gateway.subscriptions.calls import Settling, Verb
 from eventbus_gateway.subscriptions.leased import Outcome
+from eventbus_gateway.subscriptions.references import Understood, understood
 from eventbus_gateway.subscriptions.resource import Subscription
 from eventbus_gateway.subscriptions.settings import SubscriptionSettings
-from eventbus_gateway.subscriptions.tokens import parse_all
+from eventbus_gateway.subscriptions.tokens import token_of
 
 _OK = Outcome.OK
 _NO_TOKEN = InvalidAckToken("This is no ack token.")
@@ -34,10 +36,24 @@ class Failure(NamedTuple):
     Args:
         place: its index in the request.
         error: the reason.
+        ack_token: of the one event that this is about, None where the token stands for no other.
     """
 
     place: int
     error: GatewayError
+    ack_token: str | None = None
+
+
+class Settled(NamedTuple):
+    """What became of tokens.
+
+    Args:
+        events: how many the tokens stand for; a text that is no token counts as one.
+        failures: where nothing became of them, in the order of the tokens.
+    """
+
+    events: int
+    failures: Sequence[Failure]
 
 
 class Settle:
@@ -58,7 +74,7 @@ class Settle:
         """The caller is done with events.
 
         Raises:
-            GatewayError: see ``settle_body`` and ``FindOwn``; so do the others.
+            GatewayError: see ``settle_body``, ``FindOwn`` and ``settle``; so do the others.
         """
         body = settle_body(AckBody, request, self._settings)
         return await self._settle(request, body.ack_tokens, Settling(Verb.ACK, ()))
@@ -80,34 +96,47 @@ class Settle:
 
     async def _settle(self, request: Request, tokens: Sequence[str], settling: Settling) -> Answer:
         subscription = await self._own(request)
-        failed = await failures(self._shards, subscription, tokens, settling)
-        return settled(len(tokens), failed, request.path)
+        most = self._settings.max_ack_tokens
+        return answered(await settle(self._shards, subscription, tokens, settling, most), request.path)
 
 
-async def failures(
-    shards: Shards, subscription: Subscription, tokens: Sequence[str], settling: Settling
-) -> Sequence[Failure]:
-    """Do what a caller says of events; gives the tokens of which nothing became, in their order.
+async def settle(
+    shards: Shards, subscription: Subscription, tokens: Sequence[str], settling: Settling, most: int
+) -> Settled:
+    """Do what a caller says of events.
 
     Args:
         shards: where the events came from.
         subscription: the caller's own.
         tokens: what the caller was given with them.
         settling: what became of them; its references are filled in.
+        most: how many events they may stand for.
+
+    Raises:
+        InvalidParameter: they stand for more; nothing was done.
     """
-    parsed = parse_all(tokens)
-    references = list(filter(None, parsed))
+    named = understood(tokens, most)
+    if named is None:
+        fault = Fault("/ackTokens", f"expected tokens of at most {most} events")
+        raise InvalidParameter("The tokens stand for too many events.", [fault])
+    references, counts = named
     outcomes: Sequence[Outcome | GatewayError] = ()
     if references:
         outcomes = await shards.settle(subscription, settling._replace(references=references))
-    if outcomes.count(_OK) == len(tokens):
-        return ()
-    found = [Failure(index, _NO_TOKEN) for index, reference in enumerate(parsed) if reference is None]
-    known = [index for index, reference in enumerate(parsed) if reference is not None]
-    for index, outcome in zip(known, outcomes, strict=True):
-        if outcome is not _OK and (error := failed(settling.verb, outcome)) is not None:
-            found.append(Failure(index, error))
-    return sorted(found, key=lambda failure: failure.place)
+    count = len(references) + counts.count(0)
+    return Settled(count, () if outcomes.count(_OK) == count else _failures(named, outcomes, settling.verb))
+
+
+def _failures(named: Understood, outcomes: Iterable[Outcome | GatewayError], verb: Verb) -> Sequence[Failure]:
+    failures: list[Failure] = []
+    each = zip(named.references, outcomes, strict=True)
+    for place, count in enumerate(named.counts):
+        if not count:
+            failures.append(Failure(place, _NO_TOKEN))
+        for reference, outcome in islice(each, count):
+            if (error := failed(verb, outcome)) is not None:
+                failures.append(Failure(place, error, token_of(reference) if count > 1 else None))
+    return failures
 
 
 def failed(verb: Verb, outcome: Outcome | GatewayError) -> GatewayError | None:
@@ -124,32 +153,30 @@ def failed(verb: Verb, outcome: Outcome | GatewayError) -> GatewayError | None:
     return _REASONS[outcome]
 
 
-def settled(count: int, failures: Sequence[Failure], instance: str) -> Answer:
+def answered(settled: Settled, instance: str) -> Answer:
     """The answer to a request with tokens: a problem where all of them failed and share the reason.
 
     Args:
-        count: how many tokens there were.
-        failures: the failed ones in their order.
+        settled: what became of them.
         instance: path of the request.
     """
+    count, failures = settled
     if len(failures) == count and len({failure.error.code for failure in failures}) == 1:
-        members = {"failed": [_detail(failure) for failure in failures]} if count > 1 else {}
+        members = {"failed": list(map(_detail, failures))} if count > 1 else {}
         return problem(_common([failure.error for failure in failures]), instance, members=members)
-    return Answer(200, told(count, failures))
+    return Answer(200, told(settled))
 
 
-def told(count: int, failures: Sequence[Failure]) -> bytes:
-    """What became of tokens, as JSON.
-
-    Args:
-        count, failures: see ``settled``.
-    """
-    return orjson.dumps({"succeeded": count - len(failures), "failed": [_detail(failure) for failure in failures]})
+def told(settled: Settled) -> bytes:
+    """What became of tokens, as JSON."""
+    count, failures = settled
+    return orjson.dumps({"succeeded": count - len(failures), "failed": list(map(_detail, failures))})
 
 
 def _detail(failure: Failure) -> dict[str, Any]:
-    error = failure.error
-    return {"index": failure.place, "code": error.code, "detail": error.detail, "retryable": error.retryable}
+    place, error, ack_token = failure
+    detail = {"index": place, "code": error.code, "detail": error.detail, "retryable": error.retryable}
+    return detail if ack_token is None else {"index": place, "ackToken": ack_token, **detail}
 
 
 def _common(errors: Sequence[GatewayError]) -> GatewayError:

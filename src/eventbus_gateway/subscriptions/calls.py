@@ -7,6 +7,7 @@ from typing import NamedTuple, Protocol
 from eventbus_gateway.subscriptions.hand import EndpointStatus
 from eventbus_gateway.subscriptions.leased import Outcome
 from eventbus_gateway.subscriptions.leases import Counts
+from eventbus_gateway.subscriptions.references import References
 from eventbus_gateway.subscriptions.tokens import AnyReference
 
 
@@ -38,15 +39,27 @@ class Settling(NamedTuple):
 
     Args:
         verb: what.
-        references: which hand-outs, all of one shard.
+        references: which hand-outs, all of one shard; best as ``References``.
         seconds: delay of a release, new lease of an extension.
         reason: why a client rejects them.
     """
 
     verb: Verb
-    references: Sequence[AnyReference]
+    references: References | Sequence[AnyReference]
     seconds: float = 0.0
     reason: str = ""
+
+
+class HandedOut(NamedTuple):
+    """Events as clients get them.
+
+    Args:
+        events: JSON objects with ``ackToken`` and ``deliveryCount``.
+        ack_tokens: for each shard that they come from, the token that stands for all of its events here.
+    """
+
+    events: list[bytes]
+    ack_tokens: list[str]
 
 
 class PartitionStatus(NamedTuple):
@@ -98,8 +111,8 @@ class ShardCalls(Protocol):
     happens.
     """
 
-    async def receive(self, ask: Ask) -> list[bytes]:
-        """Lease what is ready now, as JSON objects with ``ackToken`` and ``deliveryCount``."""
+    async def receive(self, ask: Ask) -> HandedOut:
+        """Lease what is ready now."""
         ...
 
     async def ready(self, seconds: float) -> bool:

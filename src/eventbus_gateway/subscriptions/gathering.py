@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Protocol, TypeVar
 
 from eventbus_gateway.errors import GatewayError, NotOwner, OwnerUnavailable
-from eventbus_gateway.subscriptions.calls import Ask, ShardCalls
+from eventbus_gateway.subscriptions.calls import Ask, HandedOut, ShardCalls
 
 T = TypeVar("T")
 
@@ -56,17 +56,17 @@ class Gathering:
         self._ask = ask
         self._patience_seconds = patience_seconds
         self._ended: asyncio.Future[Any] | None = None
-        self._events: list[bytes] = []
+        self._got = HandedOut([], [])
         self._troubles: dict[int, GatewayError] = {}
 
-    async def at_hand(self) -> list[bytes]:
+    async def at_hand(self) -> HandedOut:
         """What all shards together have at this moment; troubles are told by :meth:`waited`."""
         # By chance, not in turns: callers that take turns themselves would each begin with the same shard for ever.
         first = int(random.random() * self._shards)  # noqa: S311
         await self._collect((first + shard) % self._shards for shard in range(self._shards))
-        return self._events
+        return self._got
 
-    async def waited(self, seconds: float, ended: "asyncio.Future[Any]") -> list[bytes]:
+    async def waited(self, seconds: float, ended: "asyncio.Future[Any]") -> HandedOut:
         """What comes after there was nothing at hand.
 
         Args:
@@ -74,8 +74,7 @@ class Gathering:
             ended: done when nobody waits any more: the caller has gone, or the process ends. Not cancelled by this.
 
         Returns:
-            Events as JSON objects with ``ackToken`` and ``deliveryCount``; empty when every shard was asked and had
-            nothing, or ``ended`` came.
+            Events; none when every shard was asked and had nothing, or ``ended`` came.
 
         Raises:
             OwnerUnavailable: there was nothing, and the owner of a shard could not be asked.
@@ -84,7 +83,7 @@ class Gathering:
         self._ended = ended
         now = self._route.clock()
         wait_until, reach_until = now + seconds, now + max(seconds, self._patience_seconds)
-        while not self._events and not ended.done():
+        while not self._got.events and not ended.done():
             asked = self._to_wait_for(wait_until)
             if not asked:
                 break
@@ -92,11 +91,11 @@ class Gathering:
             if not ready:
                 break
             await self._collect(ready)
-            if not self._events:
+            if not self._got.events:
                 await asyncio.wait([ended], timeout=_PAUSE_SECONDS)
-        if not self._events and self._troubles and not ended.done():
+        if not self._got.events and self._troubles and not ended.done():
             raise next(iter(self._troubles.values()))
-        return self._events
+        return self._got
 
     def _to_wait_for(self, wait_until: float) -> list[int]:
         """Shards that may still give something: with time to wait all that can work, else those not found so far."""
@@ -111,16 +110,18 @@ class Gathering:
     async def _collect(self, shards: Iterable[int]) -> None:
         """Take what is there, without waiting for owners: what is not asked here is waited for later."""
         for shard in shards:
-            max_bytes = self._ask.max_bytes - sum(map(len, self._events))
-            max_events = self._ask.max_events - len(self._events)
-            if max_events <= 0 or (self._events and max_bytes <= 0) or self._is_over():
+            max_bytes = self._ask.max_bytes - sum(map(len, self._got.events))
+            max_events = self._ask.max_events - len(self._got.events)
+            if max_events <= 0 or (self._got.events and max_bytes <= 0) or self._is_over():
                 return
             ask = self._ask._replace(max_events=max_events, max_bytes=max_bytes)
             try:
-                self._events += await self._route.shard(self._id, shard).receive(ask)
+                more = await self._route.shard(self._id, shard).receive(ask)
             except GatewayError as error:
                 self._troubles[shard] = error
             else:
+                self._got.events.extend(more.events)
+                self._got.ack_tokens.extend(more.ack_tokens)
                 self._troubles.pop(shard, None)
 
     def _is_over(self) -> bool:

@@ -1,8 +1,11 @@
 """Events in the hands of clients, and what becomes of a reference that a client gives back."""
 
+from collections.abc import Iterable, Sequence
 from enum import Enum
-from typing import Generic, Literal, NamedTuple
+from typing import Any, Generic, Literal, NamedTuple
 
+from eventbus_gateway.runs import runs
+from eventbus_gateway.subscriptions.references import Group, References
 from eventbus_gateway.subscriptions.terms import Term
 from eventbus_gateway.subscriptions.tokens import Reference, prefix, token
 from eventbus_gateway.subscriptions.window import Held, P
@@ -99,6 +102,37 @@ class Leased(Generic[P]):
 
 
 _LEASED = Standing.LEASED
+
+
+class Columns(NamedTuple):
+    """Hand-outs column by column.
+
+    Args:
+        origins: where each event comes from.
+        events: the events.
+        offsets: their places.
+        delivery_counts: how often each has been handed out.
+    """
+
+    origins: Sequence[Origin]
+    events: Sequence[Held[Any]]
+    offsets: Sequence[int]
+    delivery_counts: Sequence[int]
+
+    @classmethod
+    def of(cls, leased: Iterable[Leased[Any]]) -> "Columns":
+        """The columns of hand-outs."""
+        rows = [(each.origin, each.event, each.event.offset, each.delivery_count) for each in leased]
+        return cls(*map(list, zip(*rows, strict=True))) if rows else cls((), (), (), ())
+
+    def references(self, count: int) -> References:
+        """References to so many of them, from the first one on."""
+        origins, _, offsets, delivery_counts = self
+        groups: list[Group] = []
+        for (origin, deliveries), run in runs(zip(origins[:count], delivery_counts, strict=False)):
+            shard, acquisition, topic_index, _, partition, _ = origin
+            groups.append(Group(shard, acquisition, topic_index, partition, deliveries, offsets[run]))
+        return References(groups)
 
 
 class Cause(Enum):

@@ -1,16 +1,18 @@
 """Leases of the events of one shard: who has which event for how long, and what becomes of it."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable
 from itertools import groupby
 from operator import attrgetter
 from typing import Generic, NamedTuple
 
+from eventbus_gateway.runs import runs
 from eventbus_gateway.subscriptions.dead_letters import DeadLetters
 from eventbus_gateway.subscriptions.leased import Cause, DeadLetter, Leased, Outcome, Standing
 from eventbus_gateway.subscriptions.partition import Partition
+from eventbus_gateway.subscriptions.references import Group, References
 from eventbus_gateway.subscriptions.supply import Supply
 from eventbus_gateway.subscriptions.terms import Term, Terms
-from eventbus_gateway.subscriptions.tokens import SOURCE_OF, AnyReference
+from eventbus_gateway.subscriptions.tokens import AnyReference
 from eventbus_gateway.subscriptions.window import P
 
 _OK = Outcome.OK
@@ -85,31 +87,23 @@ class Leases(Generic[P]):
         """Be done with events. It is not too late as long as the event was not handed out again."""
         outcomes, left = list[Outcome](), list[Leased[P]]()
         last: Term[Leased[P]] = Term(0.0)
-        for place, run in groupby(references, SOURCE_OF):
-            source, acked = _own(self.supply, *place), list[int]()
-            leases: Mapping[int, Leased[P]] = source.leases if source is not None else {}
-            for reference in run:
-                _, _, _, _, offset, deliveries = reference
-                leased = leases.get(offset)
-                # Nearly all acks are for the lease that runs. What else there is, is looked at one by one, and so is
-                # what comes twice, as the second time it has no term any more.
-                if (
-                    leased is not None
-                    and (term := leased.term) is not None
-                    and leased.standing is _LEASED
-                    and leased.delivery_count == deliveries
-                ):
-                    if term is not last:
-                        self._terms.leave(last, left)
-                        last, left = term, []
+        for group in References.of(references).groups:
+            source = _own(self.supply, group)
+            found = [None] * len(group.offsets) if source is None else list(map(source.leases.get, group.offsets))
+            # Nearly all acks are for the lease that runs; what else there is, is looked at one by one.
+            for term, run in runs(_terms(found, group.delivery_count)):
+                if term is None or source is None:
+                    outcomes += self._each(group.some(run), self._ack)
+                    continue
+                if term is not last:
+                    self._terms.leave(last, left)
+                    last, left = term, []
+                acked = list(filter(None, found[run]))
+                for leased in acked:
                     leased.term = None
-                    left.append(leased)
-                    acked.append(offset)
-                    outcomes.append(_OK)
-                else:
-                    self._be_done(source, acked)
-                    outcomes += self._each((reference,), self._ack)
-            self._be_done(source, acked)
+                left += acked
+                self.supply.ack(source, *group.offsets[run])
+                outcomes += [_OK] * len(acked)
         self._terms.leave(last, left)
         return outcomes
 
@@ -282,10 +276,20 @@ class Leases(Generic[P]):
         return Outcome.SETTLED if rejected else Outcome.EXPIRED
 
 
-def _own(supply: Supply[P], shard: int, acquisition: int, topic: int, partition: int) -> Partition[P] | None:
+def _own(supply: Supply[P], group: Group) -> Partition[P] | None:
     """The partition that references name, where they are of this state."""
-    is_own = (shard, acquisition) == (supply.shard, supply.acquisition)
-    return supply.partitions.get((topic, partition)) if is_own else None
+    is_own = (group.shard, group.acquisition) == (supply.shard, supply.acquisition)
+    return supply.partitions.get((group.topic, group.partition)) if is_own else None
+
+
+def _terms(found: Iterable[Leased[P] | None], deliveries: int) -> list[Term[Leased[P]] | None]:
+    """The term of each hand-out that is with a client, None for all else that was found."""
+    return [
+        leased.term
+        if leased is not None and leased.delivery_count == deliveries and leased.standing is _LEASED
+        else None
+        for leased in found
+    ]
 
 
 def _named(supply: Supply[P], reference: AnyReference) -> tuple[Partition[P], Leased[P]] | Outcome:

@@ -23,11 +23,13 @@ from typing import Any, Final, TypeVar
 import orjson
 from pydantic import SecretStr, TypeAdapter, ValidationError
 
-from eventbus_gateway.subscriptions.calls import Ask, PartitionStatus, Settling, ShardStatus, Verb
+from eventbus_gateway.subscriptions.calls import Ask, HandedOut, PartitionStatus, Settling, ShardStatus, Verb
 from eventbus_gateway.subscriptions.hand import EndpointStatus
 from eventbus_gateway.subscriptions.leased import Outcome
 from eventbus_gateway.subscriptions.leases import Counts
-from eventbus_gateway.subscriptions.tokens import Reference, parse, prefix, token
+from eventbus_gateway.subscriptions.references import References, tokens_of
+from eventbus_gateway.subscriptions.rendering import token_in
+from eventbus_gateway.subscriptions.tokens import Reference, parse, token_of
 
 T = TypeVar("T")
 
@@ -109,6 +111,16 @@ def events_from_bytes(body: bytes) -> list[bytes]:
     return events
 
 
+def handed_out_from_bytes(body: bytes) -> HandedOut:
+    """The answer to ``receive``, with what stands for all of its events.
+
+    Raises:
+        NotUnderstood: it is no such answer.
+    """
+    events = events_from_bytes(body)
+    return HandedOut(events, tokens_of(References.of([_reference(token_in(event)) for event in events])))
+
+
 def seconds_to_bytes(seconds: float) -> bytes:
     """The body of ``ready``."""
     return orjson.dumps({"seconds": seconds})
@@ -142,7 +154,7 @@ def readiness_from_bytes(body: bytes) -> bool:
 
 def settling_to_bytes(settling: Settling) -> bytes:
     """The body of ``settle``."""
-    tokens = [token(prefix(*reference[:4]), *reference[4:]) for reference in settling.references]
+    tokens = list(map(token_of, settling.references))
     return orjson.dumps(
         {"verb": settling.verb.value, "tokens": tokens, "seconds": settling.seconds, "reason": settling.reason}
     )

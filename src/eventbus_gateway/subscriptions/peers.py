@@ -9,7 +9,7 @@ import aiohttp
 
 from eventbus_gateway.errors import NotOwner, OwnerUnavailable
 from eventbus_gateway.subscriptions import peer_wire
-from eventbus_gateway.subscriptions.calls import Ask, Settling, ShardCalls, ShardStatus
+from eventbus_gateway.subscriptions.calls import Ask, HandedOut, Settling, ShardCalls, ShardStatus
 from eventbus_gateway.subscriptions.leased import Outcome
 from eventbus_gateway.subscriptions.peer_errors import answered_error
 from eventbus_gateway.subscriptions.peer_wire import Call, NotUnderstood
@@ -215,10 +215,10 @@ class RemoteShard:
         self._address = address
         self._paths = {call: peer_wire.path(subscription_id, shard, call) for call in Call}
 
-    async def receive(self, ask: Ask) -> list[bytes]:
+    async def receive(self, ask: Ask) -> HandedOut:
         """See ``ShardCalls``."""
         body = await self._call(Call.RECEIVE, peer_wire.ask_to_bytes(ask), peer_wire.EVENTS)
-        return _understood(peer_wire.events_from_bytes, body)
+        return _understood(peer_wire.handed_out_from_bytes, body)
 
     async def ready(self, seconds: float) -> bool:
         """See ``ShardCalls``; False may come earlier."""

@@ -1,42 +1,43 @@
 """Handed-out events as JSON."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import orjson
 
-from eventbus_gateway.kafka.consumed import Consumed
 from eventbus_gateway.subscriptions import together, tokens
-from eventbus_gateway.subscriptions.leased import Leased
+from eventbus_gateway.subscriptions.leased import Columns
 from eventbus_gateway.subscriptions.outgoing import Outgoing
 from eventbus_gateway.subscriptions.turns import in_turns
 
 _TAIL = b',"ackToken":"%b%b","deliveryCount":%d}'
+_BEFORE_TOKEN = _TAIL.partition(b"%b")[0]
+_AFTER_TOKEN = b'"'
 
 
-async def rendered(
-    leased: Sequence[Leased[Consumed]], outgoing_of: Callable[[str], Outgoing], events: list[bytes]
-) -> None:
+async def rendered(hand_outs: Columns, outgoing_of: Callable[[str], Outgoing], events: list[bytes]) -> None:
     """Append the JSON text of each event, with its ``ackToken`` and ``deliveryCount``.
 
     Args:
-        leased: the hand-outs.
+        hand_outs: what is handed out.
         outgoing_of: what makes events of a topic's records, by its name.
         events: where they go; what is there when an error comes is complete.
 
     Raises:
         RegistryUnavailable, Overloaded, ShuttingDown: a schema cannot be fetched now.
     """
-    if not leased:
-        return
-    records, counts = together.records_of(leased), [each.delivery_count for each in leased]
-    starts = [each.origin.prefix for each in leased]
-    ends = tokens.ends([each.event.offset for each in leased], counts)
+    origins, held, offsets, counts = hand_outs
+    records, starts = together.records_of(held), [origin.prefix for origin in origins]
+    ends = tokens.ends(offsets, counts)
     for turn in in_turns([record.size for record in records]):
         if turn.start:
             await asyncio.sleep(0)
         columns = (starts[turn], ends[turn], counts[turn])
         texts = together.texts(outgoing_of, records[turn], _TAIL, columns)
+        whole = list(filter(None, texts))
+        if len(whole) == len(texts):
+            events += whole
+            continue
         for place, text in enumerate(texts, turn.start):
             if text is not None:
                 events.append(text)
@@ -45,3 +46,13 @@ async def rendered(
             outgoing = outgoing_of(record.topic)
             event = outgoing.event(record) or await outgoing.complete(record)
             events.append(orjson.dumps(event)[:-1] + _TAIL % (starts[place], ends[place], counts[place]))
+
+
+def token_in(event: bytes) -> str:
+    """The ``ackToken`` of an event, "" where there is none at its end.
+
+    Args:
+        event: as rendered here, or by another replica.
+    """
+    _, is_there, end = event.rpartition(_BEFORE_TOKEN)
+    return end.partition(_AFTER_TOKEN)[0].decode("ascii", "replace") if is_there else ""

@@ -16,8 +16,8 @@ from eventbus_gateway.subscriptions.calls import Ask, LocalShards, Settling, Sha
 from eventbus_gateway.subscriptions.gathering import Gathering
 from eventbus_gateway.subscriptions.leased import Outcome
 from eventbus_gateway.subscriptions.names import slot_of
+from eventbus_gateway.subscriptions.references import Group, References
 from eventbus_gateway.subscriptions.resource import Subscription
-from eventbus_gateway.subscriptions.tokens import SHARD_OF
 
 T = TypeVar("T")
 
@@ -92,7 +92,7 @@ class Routing:
             What became of each reference, in their order. An error stands for all references of a shard that could
             not be asked; whether it did anything is open only after ``OwnerUnavailable``, and asking again is safe.
         """
-        references, parallelism = settling.references, subscription.spec.parallelism
+        references, parallelism = References.of(settling.references), subscription.spec.parallelism
         # What was released and handed out again is not the client's any more: the repetition would look like a
         # failure. All else can be repeated.
         repeatable = settling.verb is not Verb.RELEASE
@@ -101,17 +101,22 @@ class Routing:
             found = await self._outcome(subscription.id, shard, lambda calls: calls.settle(part), repeatable)
             return [found] * len(part.references) if isinstance(found, GatewayError) else found
 
-        shards = list(map(SHARD_OF, references))
-        if len(set(shards)) == 1 and shards[0] < parallelism:
-            return [*await settle_one(shards[0], settling)]
-        # Shards beyond these are of a time when there were more, or of nobody: tokens are not to be trusted.
+        shards = {group.shard for group in references.groups}
+        if len(shards) == 1 and (only := shards.pop()) < parallelism:
+            return [*await settle_one(only, settling)]
+        parts: dict[int, list[Group]] = {}
         places: dict[int, list[int]] = {}
-        for place, shard in enumerate(shards):
-            if shard < parallelism:
-                places.setdefault(shard, []).append(place)
-        parts = [settle_one(s, settling._replace(references=[references[i] for i in places[s]])) for s in places]
+        place = 0
+        for group in references.groups:
+            count = len(group.offsets)
+            # Shards beyond these are of a time when there were more, or of nobody: tokens are not to be trusted.
+            if group.shard < parallelism:
+                parts.setdefault(group.shard, []).append(group)
+                places.setdefault(group.shard, []).extend(range(place, place + count))
+            place += count
+        asked = [settle_one(shard, settling._replace(references=References(part))) for shard, part in parts.items()]
         outcomes: list[Outcome | GatewayError] = [Outcome.STALE] * len(references)
-        for shard, found in zip(places, await asyncio.gather(*parts), strict=True):
+        for shard, found in zip(parts, await asyncio.gather(*asked), strict=True):
             for place, outcome in zip(places[shard], found, strict=True):
                 outcomes[place] = outcome
         return outcomes

@@ -53,7 +53,7 @@ class SubscriptionSettings(Section):
     max_wait_seconds: float = Field(60.0, ge=0, le=300)
     """How long a receive may wait for the first event."""
     max_receive_events: int = Field(1_000, ge=1, le=10_000)
-    """Events in the answer to one receive."""
+    """Events in the answer to one receive, and events that one receive acks."""
     max_receive_bytes: int = Field(8_388_608, ge=65_536, le=268_435_456)
     """Bytes of events in the answer to one receive; a single larger event is given all the same."""
     max_concurrent_polls: int = Field(1_000, ge=1, le=100_000)
@@ -61,7 +61,7 @@ class SubscriptionSettings(Section):
     max_concurrent_polls_per_owner: int = Field(500, ge=1, le=100_000)
     """Receives of one principal at the same time; further ones are refused."""
     max_ack_tokens: int = Field(10_000, ge=1, le=100_000)
-    """Tokens that are acked, released, extended or rejected by one request."""
+    """Events that are acked, released, extended or rejected by one request, however many tokens stand for them."""
     peer_secret: SecretStr | None = None
     """With it replicas prove to each other that they belong together; at least 32 characters, the same everywhere."""
     advertised_address: str | None = None

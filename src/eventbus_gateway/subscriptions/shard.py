@@ -8,18 +8,19 @@ from functools import partial
 
 from eventbus_gateway.errors import GatewayError, NotOwner
 from eventbus_gateway.kafka.consumed import Consumed
-from eventbus_gateway.subscriptions.calls import Ask, PartitionStatus, Settling, ShardStatus, Verb
+from eventbus_gateway.subscriptions.calls import Ask, HandedOut, PartitionStatus, Settling, ShardStatus, Verb
 from eventbus_gateway.subscriptions.committing import Committing
 from eventbus_gateway.subscriptions.coverage import Coverage
 from eventbus_gateway.subscriptions.ends import EndOf, behind
 from eventbus_gateway.subscriptions.hand import Hand, Push
 from eventbus_gateway.subscriptions.intake import Intake
-from eventbus_gateway.subscriptions.leased import Leased, Outcome
+from eventbus_gateway.subscriptions.leased import Columns, Leased, Outcome
 from eventbus_gateway.subscriptions.leases import Leases
 from eventbus_gateway.subscriptions.letters import LetterTopic
 from eventbus_gateway.subscriptions.means import Means
 from eventbus_gateway.subscriptions.outgoing import Opened
 from eventbus_gateway.subscriptions.patterns import compile_filter
+from eventbus_gateway.subscriptions.references import tokens_of
 from eventbus_gateway.subscriptions.rendering import rendered
 from eventbus_gateway.subscriptions.resource import Subscription
 from eventbus_gateway.subscriptions.spec import Delivery
@@ -140,12 +141,12 @@ class Shard:
 
     # What is asked of it.
 
-    async def receive(self, ask: Ask) -> list[bytes]:
+    async def receive(self, ask: Ask) -> HandedOut:
         """See ``ShardCalls``."""
         self._require_owned()
         delivery, settings = self._subscription.spec.delivery, self._means.settings
         if self._subscription.control.paused:
-            return []
+            return HandedOut([], [])
         count = ask.max_events
         if delivery.max_in_flight is not None:
             count = min(count, delivery.max_in_flight - self._leases.counts().leased)
@@ -222,17 +223,18 @@ class Shard:
             return False
         return delivery.max_in_flight is None or self._leases.counts().leased < delivery.max_in_flight
 
-    async def _rendered(self, leased: Sequence[Leased[Consumed]]) -> list[bytes]:
+    async def _rendered(self, leased: Sequence[Leased[Consumed]]) -> HandedOut:
         events: list[bytes] = []
+        hand_outs = Columns.of(leased)
         try:
-            await rendered(leased, self._means.outgoing_of, events)
+            await rendered(hand_outs, self._means.outgoing_of, events)
         except GatewayError:
             # A schema that cannot be fetched now makes no event undecodable, and costs none a delivery.
             self._leases.take_back(leased[len(events) :])
             if not events:
                 raise
         self._count("handed_out", len(events))
-        return events
+        return HandedOut(events, tokens_of(hand_outs.references(len(events))))
 
     def _changed(self) -> None:
         """After whatever may have made room, events ready, or progress to commit."""

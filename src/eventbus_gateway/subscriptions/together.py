@@ -4,7 +4,7 @@ Nearly all events of a receive or of a batch have the same headers in the same o
 asked of a whole column. That takes 1.7 µs an event where one after the other takes 2.4 µs.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain, repeat
 from typing import Any
 
@@ -15,7 +15,6 @@ from eventbus_gateway.kafka.consumed import Consumed
 from eventbus_gateway.runs import runs
 from eventbus_gateway.subscriptions.forms import NotDecoded, SchemaNeeded
 from eventbus_gateway.subscriptions.layouts import are_plain
-from eventbus_gateway.subscriptions.leased import Leased
 from eventbus_gateway.subscriptions.outgoing import Outgoing
 
 _MANY = 5
@@ -24,9 +23,12 @@ _MANY = 5
 Columns = Sequence[Sequence[Any]]
 
 
-def records_of(leased: Iterable[Leased[Consumed]]) -> Sequence[Consumed]:
-    """The record of each hand-out."""
-    events: Sequence[Any] = [each.event for each in leased]
+def records_of(events: Sequence[Any]) -> Sequence[Consumed]:
+    """The record of each event.
+
+    Args:
+        events: what a window holds of records; see ``window.Held``.
+    """
     # Nearly all are records themselves, and to ask each takes three times as long as to look at the kinds.
     return events if set(map(type, events)) == {Consumed} else [event.payload for event in events]
 
@@ -76,15 +78,41 @@ def _filled_in(
     attributes: list[Any] = list(zip(*stored, strict=True))
     told = (None,) if layout.content_type is None else attributes[layout.content_type]
     chosen, keyed = layout.choose(attributes), [keys] if any(keys) else []
-    if not _are_alike(told) or (keyed and not all(keys)) or not are_plain(tuple(chain(*chosen, *keyed))):
+    if not _are_alike(told) or (keyed and not all(keys)) or not are_plain(tuple(_different((*chosen, *keyed)))):
         return None
     try:
         data = outgoing.data_texts(values, is_avro=outgoing.form.is_stored_avro(told[0]))
     except (SchemaNeeded, CorruptRecord, NotDecoded, orjson.JSONDecodeError):
         return None
     text = (layout.keyed if keyed else layout.keyless) + b"%b" + tail
-    return list(map(text.__mod__, zip(*chosen, partitions, offsets, *keyed, data, *columns, strict=True)))
+    return filled_in(text, (*chosen, partitions, offsets, *keyed, data, *columns))
+
+
+def filled_in(text: bytes, columns: Columns) -> list[bytes]:
+    """A text for each row. What all rows have alike is filled in once, which saves a quarter of the time.
+
+    Args:
+        text: with a place for something of each column; no other percent sign.
+        columns: one at the least.
+    """
+    first, *others = text.split(b"%")
+    pieces, different = [first], []
+    for rest, column in zip(others, columns, strict=True):
+        place, literal = b"%" + rest[:1], rest[1:]
+        if _are_alike(column):
+            pieces += ((place % column[0]).replace(b"%", b"%%"), literal)
+        else:
+            pieces += (place, literal)
+            different.append(column)
+    rows = zip(*different, strict=True) if different else repeat((), len(columns[0]))
+    return list(map(b"".join(pieces).__mod__, rows))
+
+
+def _different(columns: Columns) -> Iterator[Any]:
+    """Everything that is in columns; what all rows have alike comes once."""
+    return chain.from_iterable(column[:1] if _are_alike(column) else column for column in columns)
 
 
 def _are_alike(column: Sequence[object]) -> bool:
-    return column.count(column[0]) == len(column)
+    # The ends first: most columns with different values differ there.
+    return column[0] == column[-1] and column.count(column[0]) == len(column)

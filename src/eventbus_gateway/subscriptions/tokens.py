@@ -9,7 +9,6 @@ from binascii import Error, a2b_base64, b2a_base64
 from collections.abc import Sequence
 from functools import lru_cache
 from itertools import chain
-from operator import itemgetter
 from struct import Struct
 from typing import NamedTuple
 
@@ -51,13 +50,10 @@ class Reference(NamedTuple):
 AnyReference = tuple[int, int, int, int, int, int]
 """A ``Reference``, or the same without names: to name the parts of each of many takes as long as to read them."""
 
-SHARD_OF = itemgetter(Reference._fields.index("shard"))
-SOURCE_OF = itemgetter(*map(Reference._fields.index, ("shard", "acquisition", "topic", "partition")))
-
 
 def prefix(shard: int, acquisition: int, topic: int, partition: int) -> bytes:
     """What the tokens of one partition have in common; see ``Reference``."""
-    return _text(_WHERE.pack(_VERSION, shard, acquisition, topic, partition))
+    return text_of(_WHERE.pack(_VERSION, shard, acquisition, topic, partition))
 
 
 def token(start: bytes, offset: int, delivery_count: int) -> str:
@@ -69,6 +65,12 @@ def token(start: bytes, offset: int, delivery_count: int) -> str:
         delivery_count: how often it was handed out.
     """
     return (start + ends([offset], [delivery_count])[0]).decode("ascii")
+
+
+def token_of(reference: AnyReference) -> str:
+    """The token of a reference by itself."""
+    shard, acquisition, topic, partition, offset, delivery_count = reference
+    return token(prefix(shard, acquisition, topic, partition), offset, delivery_count)
 
 
 def ends(offsets: Sequence[int], delivery_counts: Sequence[int]) -> list[bytes]:
@@ -83,7 +85,7 @@ def ends(offsets: Sequence[int], delivery_counts: Sequence[int]) -> list[bytes]:
         turn = slice(start, start + _MOST_AT_ONCE)
         numbers, texts = _structures(len(offsets[turn]))
         packed = numbers.pack(*chain.from_iterable(zip(offsets[turn], delivery_counts[turn], strict=True)))
-        found += texts.unpack(_text(packed))
+        found += texts.unpack(text_of(packed))
     return found
 
 
@@ -95,15 +97,8 @@ def _structures(count: int) -> tuple[Struct, Struct]:
 
 def parse(text: str) -> Reference | None:
     """The reference that a token stands for, None for a text that is no token."""
-    if len(text) != _LENGTH or not text.isascii():
-        return None
-    try:
-        raw = a2b_base64(text.encode("ascii").translate(_PLAIN), strict_mode=True)
-    except Error:
-        return None
-    if len(raw) != _WHOLE.size or not raw.startswith(_VERSION):
-        return None
-    return Reference._make(_WHOLE.unpack(raw))
+    raw = raw_of(text) if len(text) == _LENGTH else None
+    return None if raw is None or not raw.startswith(_VERSION) else Reference._make(_WHOLE.unpack(raw))
 
 
 def parse_all(texts: Sequence[str]) -> Sequence[AnyReference | None]:
@@ -117,18 +112,30 @@ def _all_raw(texts: Sequence[str]) -> bytes | None:
     # Each is whole groups of base64, so that none can lend its neighbour a character.
     if set(map(len, texts)) != {_LENGTH}:
         return None
-    joined, count = "".join(texts), len(texts)
-    if not joined.isascii():
+    raw, count = raw_of("".join(texts)), len(texts)
+    if raw is None:
         return None
-    try:
-        raw = a2b_base64(joined.encode("ascii").translate(_PLAIN), strict_mode=True)
-    except Error:
-        return None
-    is_whole = len(raw) == _WHOLE.size * count
     first, second = _VERSION
     versions = raw[:: _WHOLE.size].count(first), raw[1 :: _WHOLE.size].count(second)
-    return raw if is_whole and versions == (count, count) else None
+    return raw if versions == (count, count) else None
 
 
-def _text(raw: bytes) -> bytes:
+def raw_of(text: str) -> bytes | None:
+    """What ``text_of`` made a text of; None for any other text."""
+    if not text.isascii():
+        return None
+    try:
+        raw = a2b_base64(text.encode("ascii").translate(_PLAIN), strict_mode=True)
+    except Error:
+        return None
+    # Padding that is not needed is passed over by the decoder.
+    return raw if 4 * len(raw) == 3 * len(text) else None
+
+
+def text_of(raw: bytes) -> bytes:
+    """URL-safe base64.
+
+    Args:
+        raw: whole groups of three bytes.
+    """
     return b2a_base64(raw, newline=False).translate(_URL_SAFE)

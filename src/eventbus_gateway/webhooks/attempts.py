@@ -81,7 +81,7 @@ class Tried(NamedTuple):
             events: their hand-outs.
             event_ids: their ids, however long.
         """
-        places = list(map(_PLACE, together.records_of(events)))
+        places = list(map(_PLACE, together.records_of([each.event for each in events])))
         return cls(places, [event_id[:_MOST_ID] for event_id in event_ids], [each.delivery_count for each in events])
 
 

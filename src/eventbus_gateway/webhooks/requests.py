@@ -116,7 +116,7 @@ class Requests:
 
     async def _texts(self, leased: Sequence[Leased[Consumed]]) -> tuple[list[bytes], list[str]]:
         """Events as JSON, and their ids."""
-        records = together.records_of(leased)
+        records = together.records_of([each.event for each in leased])
         # To look a topic up takes as long for each event as to begin its text.
         outgoing_of = cache(self._outgoing_of)
         texts, ids = list[bytes](), list[str]()

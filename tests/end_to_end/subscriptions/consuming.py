@@ -234,7 +234,7 @@ class Consumer:
         self._path = f"/subscriptions/{name}"
         self._books = books
         self._body = {"maxEvents": 20, "waitSeconds": 1, "leaseSeconds": 30, **body}
-        self._over = False
+        self._over = self._together = False
 
     def stop(self) -> None:
         self._over = True
@@ -250,24 +250,27 @@ class Consumer:
                 await pause()
                 continue
             assert answer.status == 200, (answer.status, answer.body[:500])
-            tokens = self._books.received(answer.json()["events"], asked)
+            document = answer.json()
+            tokens = self._books.received(document["events"], asked)
             if tokens:
-                await self._ack(tokens)
+                # In turns each event by its own token, and all of them together.
+                self._together = not self._together
+                await self._ack(tokens, document["ackTokens"] if self._together else tokens)
 
-    async def _ack(self, tokens: list[str]) -> None:
+    async def _ack(self, tokens: list[str], said: list[str]) -> None:
         self._books.acking(tokens)
         deadline = time.monotonic() + self._patience
         while tokens and time.monotonic() < deadline:
             try:
-                answer = await self._caller.call("POST", f"{self._path}/ack", {"ackTokens": tokens})
+                answer = await self._caller.call("POST", f"{self._path}/ack", {"ackTokens": said})
             except Unanswered:
                 continue
-            failed = _failures(answer, tokens)
+            failed = _failures(answer, tokens, said)
             again = {index for index, (_, retryable) in failed.items() if retryable}
             told = [token for index, token in enumerate(tokens) if index not in again]
             codes = {told.index(tokens[index]): code for index, (code, _) in failed.items() if index not in again}
             self._books.acknowledged(told, codes)
-            tokens = [tokens[index] for index in sorted(again)]
+            tokens = said = [tokens[index] for index in sorted(again)]
             if tokens:
                 await pause()
         assert not tokens, "an ack was never answered"
@@ -279,13 +282,21 @@ async def pause() -> None:
         await asyncio.wait_for(asyncio.get_running_loop().create_future(), _PAUSE)
 
 
-def _failures(answer: Answer, tokens: Sequence[str]) -> dict[int, tuple[str, bool]]:
-    """Code and whether it may be tried again, for each token that failed."""
+def _failures(answer: Answer, tokens: Sequence[str], said: Sequence[str]) -> dict[int, tuple[str, bool]]:
+    """Code and whether it may be tried again, for the place of each event's token that failed.
+
+    Args:
+        answer: what the gateway says.
+        tokens: those of the events.
+        said: what was sent for them.
+    """
     document = answer.json()
     if answer.status == 200:
         failed = document["failed"]
         assert document["succeeded"] == len(tokens) - len(failed)
-        return {each["index"]: (each["code"], each["retryable"]) for each in failed}
+        places = [tokens.index(each.get("ackToken", said[each["index"]])) for each in failed]
+        assert len(set(places)) == len(failed)
+        return {place: (each["code"], each["retryable"]) for place, each in zip(places, failed, strict=True)}
     code = document["code"]
     assert code in {"lease_lost", "owner_unavailable", "kafka_unavailable"}, document
     return dict.fromkeys(range(len(tokens)), (code, answer.status == 503))

@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from eventbus_gateway.subscriptions.leased import Cause, Leased, Outcome
+from eventbus_gateway.subscriptions.leased import Cause, Columns, Leased, Outcome
 from eventbus_gateway.subscriptions.leases import Counts, Leases
 from eventbus_gateway.subscriptions.supply import Progress, Supply
 from eventbus_gateway.subscriptions.terms import Term, Terms
@@ -353,6 +353,27 @@ def test_a_late_ack_spares_an_event_its_dead_letter() -> None:
     # The one that was being stored meanwhile is a dead letter too many, which loses nothing.
     assert shard.leases.dead_lettered([stored.leased.reference]) == [SETTLED]
     assert shard.counts() == Counts(0, 0, 0, 0, 0)
+
+
+def test_what_was_acked_meanwhile_is_not_taken_back() -> None:
+    shard = Shard()
+    shard.offer(None, None, None)
+    leased = shard.receive(0.0)
+    assert shard.leases.ack(references(leased)[:2]) == [OK, OK]
+    shard.leases.take_back(leased)
+    assert shard.counts() == Counts(1, 0, 0, 0, 0)
+    assert shard.offsets(0.0) == [2]
+
+
+def test_as_many_hand_outs_are_named_together_as_were_given() -> None:
+    shard = Shard(partitions=2)
+    for partition in range(2):
+        shard.offer(None, None, None, partition=partition)
+    shard.leases.release(0.0, references(shard.receive(0.0, 2)), 0.0)
+    leased = shard.receive(0.0)
+    assert len({each.delivery_count for each in leased}) == 2
+    for count in range(len(leased) + 1):
+        assert list(Columns.of(leased).references(count)) == references(leased[:count])
 
 
 def test_a_dead_letter_that_is_called_stored_twice_at_once_is_settled_the_second_time() -> None:

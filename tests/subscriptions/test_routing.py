@@ -24,10 +24,11 @@ from eventbus_gateway.subscriptions.calls import Ask, HandedOut, Settling, Verb
 from eventbus_gateway.subscriptions.leased import Outcome
 from eventbus_gateway.subscriptions.names import slot_of
 from eventbus_gateway.subscriptions.peers import Peers
-from eventbus_gateway.subscriptions.references import understood
+from eventbus_gateway.subscriptions.references import References, understood
 from eventbus_gateway.subscriptions.resource import Subscription, created
 from eventbus_gateway.subscriptions.routing import Routing
 from eventbus_gateway.subscriptions.spec import Spec
+from eventbus_gateway.subscriptions.tokens import Reference
 
 SLOTS = 64
 HERE = "here:8081"
@@ -496,6 +497,21 @@ def test_every_reference_goes_to_its_shard_and_outcomes_come_in_the_order_given(
                 own = [reference for reference in given if reference.shard == number]
                 assert [list(each.references) for each in shelf.settled] == [own]
                 assert [(each.verb, *each[2:]) for each in shelf.settled] == [(Verb.RELEASE, 1.5, "later")]
+
+    asyncio.run(run())
+
+
+def test_references_that_stand_together_have_the_outcomes_of_their_places() -> None:
+    async def run() -> None:
+        async with scene(2) as on:
+            shelves = [on.serve_here(0), on.serve_there(1)]
+            given = [Reference(shard, 7, 0, 0, place, 1) for shard in (0, 5, 1, 0) for place in range(shard, 9)]
+            kinds = [Outcome.OK, Outcome.EXPIRED, Outcome.UNKNOWN]
+            for shelf in shelves:
+                shelf.outcomes = {reference: kinds[reference.offset % 3] for reference in given}
+            expected = [Outcome.STALE if each.shard == 5 else kinds[each.offset % 3] for each in given]
+            assert await on.routing.settle(on.subscription, Settling(Verb.ACK, References.of(given))) == expected
+            assert [len(shelf.settled) for shelf in shelves] == [1, 1]
 
     asyncio.run(run())
 

@@ -1,6 +1,6 @@
 """Values that follow one another and are equal."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import TypeVar
 
@@ -15,7 +15,7 @@ def runs(column: Iterable[T]) -> Iterator[tuple[T, slice]]:
     """
     values = list(column)
     # Most columns are one run, which takes a third of the time to find out.
-    if values and values[0] == values[-1] and values.count(values[0]) == len(values):
+    if values and are_alike(values):
         yield values[0], slice(0, len(values))
         return
     start = 0
@@ -23,3 +23,13 @@ def runs(column: Iterable[T]) -> Iterator[tuple[T, slice]]:
         stop = start + len(list(run))
         yield value, slice(start, stop)
         start = stop
+
+
+def are_alike(column: Sequence[object]) -> bool:
+    """Whether all values are equal.
+
+    Args:
+        column: the values; one at the least.
+    """
+    # The ends first: most columns with different values differ there.
+    return column[0] == column[-1] and column.count(column[0]) == len(column)

@@ -26,7 +26,7 @@ from eventbus_gateway.subscriptions.calls import (
     Verb,
 )
 from eventbus_gateway.subscriptions.hand import EndpointStatus
-from eventbus_gateway.subscriptions.leased import Columns, Outcome
+from eventbus_gateway.subscriptions.leased import LeasedColumns, Outcome
 from eventbus_gateway.subscriptions.leases import Leases
 from eventbus_gateway.subscriptions.references import tokens_of
 from eventbus_gateway.subscriptions.resource import Subscription, created, with_pause
@@ -97,7 +97,7 @@ class MemoryShard:
             )
             for each in leased
         ]
-        return HandedOut(events, tokens_of(Columns.of(leased).references(len(leased))))
+        return HandedOut(events, tokens_of(LeasedColumns.of(leased).references(len(leased))))
 
     async def ready(self, seconds: float) -> bool:
         self.waiting += 1

@@ -43,20 +43,20 @@ def test_records_with_the_same_names_share_them() -> None:
 @example([[(f"n{number}", b"1") for number in range(40)]] * 2)
 @example([[(f"n{number}", b"1") for number in range(32)]] * 2)
 def test_headers_of_many_records_are_those_of_each(records: list[RecordHeaders]) -> None:
-    found = [Headers(*each) for each in Sharing().columns([fresh(pairs) for pairs in records])]
+    found = [Headers(*each) for each in Sharing().many([fresh(pairs) for pairs in records])]
     assert found == [Headers.of(pairs) for pairs in records]
 
 
 def test_records_one_after_the_other_share_the_values_that_they_have_from_the_first() -> None:
     records: list[RecordHeaders] = [[("a", b"same " * 2), ("b", b"%d" % number)] for number in range(3)]
-    found = [Headers(*each) for each in Sharing().columns([fresh(pairs) for pairs in records])]
+    found = [Headers(*each) for each in Sharing().many([fresh(pairs) for pairs in records])]
     assert len({id(each.names) for each in found}) == 1
     assert len({id(each.values[0]) for each in found}) == 1
     assert [each.values[1] for each in found] == [b"0", b"1", b"2"]
 
 
 def test_a_record_without_headers_among_others_takes_nothing_from_them() -> None:
-    found = list(Sharing().columns([[("a", b"1")], None, [("a", b"2")]]))
+    found = list(Sharing().many([[("a", b"1")], None, [("a", b"2")]]))
     assert found == [(("a",), (b"1",)), ((), ()), (("a",), (b"2",))]
 
 

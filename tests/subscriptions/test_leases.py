@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from eventbus_gateway.subscriptions.leased import Cause, Columns, Leased, Outcome
+from eventbus_gateway.subscriptions.leased import Cause, Leased, LeasedColumns, Outcome
 from eventbus_gateway.subscriptions.leases import Counts, Leases
 from eventbus_gateway.subscriptions.supply import Progress, Supply
 from eventbus_gateway.subscriptions.terms import Term, Terms
@@ -373,7 +373,7 @@ def test_as_many_hand_outs_are_named_together_as_were_given() -> None:
     leased = shard.receive(0.0)
     assert len({each.delivery_count for each in leased}) == 2
     for count in range(len(leased) + 1):
-        assert list(Columns.of(leased).references(count)) == references(leased[:count])
+        assert list(LeasedColumns.of(leased).references(count)) == references(leased[:count])
 
 
 def test_a_dead_letter_that_is_called_stored_twice_at_once_is_settled_the_second_time() -> None:

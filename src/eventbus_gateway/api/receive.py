@@ -19,7 +19,6 @@ from eventbus_gateway.subscriptions.resource import Subscription
 from eventbus_gateway.subscriptions.settings import SubscriptionSettings
 
 _DEFAULT_EVENTS = 100
-_NOTHING = HandedOut([], [])
 
 
 class Receive:
@@ -58,7 +57,7 @@ class Receive:
             del asked  # its tokens, while it waits
             # What is there needs nobody who watches whether the caller still waits.
             gathering = self._shards.gathering(subscription, ask)
-            found = _NOTHING if self._drain.begun else await gathering.at_hand()
+            found = HandedOut([], []) if self._drain.begun else await gathering.at_hand()
             if not found.events:
                 async with ended(self._drain, request.gone) as end:
                     found = await gathering.waited(wait_seconds, end)

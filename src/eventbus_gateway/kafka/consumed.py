@@ -84,7 +84,7 @@ class Sharing:
             self._last = self._kept.setdefault(names, names)
         return _new(Headers, (self._last, values))
 
-    def columns(
+    def many(
         self, records: Sequence[RecordHeaders | None]
     ) -> Iterable[tuple[tuple[str, ...], tuple[bytes | None, ...]]]:
         """The same for records that came one after the other, in half of the time where they are alike.

@@ -87,7 +87,7 @@ def _records(place: Partition, messages: Sequence[Message], sharing: Sharing) ->
     topic, partition = place
     # The client's own types say that each part can be missing, which is so for errors only.
     headers: list[Any] = list(map(Message.headers, messages))
-    names, stored = zip(*sharing.columns(headers), strict=True)
+    names, stored = zip(*sharing.many(headers), strict=True)
     keys, values = list(map(Message.key, messages)), list(map(Message.value, messages))
     columns = (
         map(Message.offset, messages),

@@ -104,7 +104,7 @@ class Leased(Generic[P]):
 _LEASED = Standing.LEASED
 
 
-class Columns(NamedTuple):
+class LeasedColumns(NamedTuple):
     """Hand-outs column by column.
 
     Args:
@@ -120,7 +120,7 @@ class Columns(NamedTuple):
     delivery_counts: Sequence[int]
 
     @classmethod
-    def of(cls, leased: Iterable[Leased[Any]]) -> "Columns":
+    def of(cls, leased: Iterable[Leased[Any]]) -> "LeasedColumns":
         """The columns of hand-outs."""
         rows = [(each.origin, each.event, each.event.offset, each.delivery_count) for each in leased]
         return cls(*map(list, zip(*rows, strict=True))) if rows else cls((), (), (), ())

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import orjson
 
 from eventbus_gateway.subscriptions import together, tokens
-from eventbus_gateway.subscriptions.leased import Columns
+from eventbus_gateway.subscriptions.leased import LeasedColumns
 from eventbus_gateway.subscriptions.outgoing import Outgoing
 from eventbus_gateway.subscriptions.turns import in_turns
 
@@ -15,7 +15,7 @@ _BEFORE_TOKEN = _TAIL.partition(b"%b")[0]
 _AFTER_TOKEN = b'"'
 
 
-async def rendered(hand_outs: Columns, outgoing_of: Callable[[str], Outgoing], events: list[bytes]) -> None:
+async def rendered(hand_outs: LeasedColumns, outgoing_of: Callable[[str], Outgoing], events: list[bytes]) -> None:
     """Append the JSON text of each event, with its ``ackToken`` and ``deliveryCount``.
 
     Args:

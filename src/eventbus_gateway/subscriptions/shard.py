@@ -14,7 +14,7 @@ from eventbus_gateway.subscriptions.coverage import Coverage
 from eventbus_gateway.subscriptions.ends import EndOf, behind
 from eventbus_gateway.subscriptions.hand import Hand, Push
 from eventbus_gateway.subscriptions.intake import Intake
-from eventbus_gateway.subscriptions.leased import Columns, Leased, Outcome
+from eventbus_gateway.subscriptions.leased import Leased, LeasedColumns, Outcome
 from eventbus_gateway.subscriptions.leases import Leases
 from eventbus_gateway.subscriptions.letters import LetterTopic
 from eventbus_gateway.subscriptions.means import Means
@@ -225,7 +225,7 @@ class Shard:
 
     async def _rendered(self, leased: Sequence[Leased[Consumed]]) -> HandedOut:
         events: list[bytes] = []
-        hand_outs = Columns.of(leased)
+        hand_outs = LeasedColumns.of(leased)
         try:
             await rendered(hand_outs, self._means.outgoing_of, events)
         except GatewayError:

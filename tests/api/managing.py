@@ -42,7 +42,6 @@ from eventbus_gateway.subscriptions.letters import letter
 from eventbus_gateway.subscriptions.outgoing import Outgoing
 from eventbus_gateway.subscriptions.resource import Subscription
 from eventbus_gateway.subscriptions.settings import SubscriptionSettings
-from eventbus_gateway.subscriptions.terms import Term
 from eventbus_gateway.subscriptions.vault import Vault
 from eventbus_gateway.subscriptions.window import Event
 from eventbus_gateway.telemetry import Metrics
@@ -197,7 +196,7 @@ class Office:
             payload = Consumed.of(topic, 3, 100 + index, NOON, b"ward", value, Headers.of([("ce_type", b"bed")]))
             event = Event(100 + index, NOON, b"ward", len(value), payload)
             origin = Origin.of(0, 1, 0, topic, 3)
-            leased = Leased(origin, event, 4, Term[Leased[Consumed]](0.0))
+            leased = Leased(origin, event, 4)
             cause = Cause.REJECTED if reason else Cause.MAX_DELIVERIES
             records.append(letter(DeadLetter(leased, cause, reason), subscription.full_name, NOON + 1_000))
         await self.parts.cluster.refresh()

@@ -26,7 +26,7 @@ from eventbus_gateway.subscriptions.calls import (
     Verb,
 )
 from eventbus_gateway.subscriptions.hand import EndpointStatus
-from eventbus_gateway.subscriptions.leased import LeasedColumns, Outcome
+from eventbus_gateway.subscriptions.leased import Outcome, each_leased, references_to
 from eventbus_gateway.subscriptions.leases import Leases
 from eventbus_gateway.subscriptions.references import tokens_of
 from eventbus_gateway.subscriptions.resource import Subscription, created, with_pause
@@ -83,7 +83,8 @@ class MemoryShard:
         self.asked.append(ask)
         if self._desk.subscription.control.paused:
             return HandedOut([], [])
-        leased = self.leases.receive(self._desk.now, ask.max_events, ask.lease_seconds or 30.0, ask.max_bytes)
+        seconds = ask.lease_seconds or 30.0
+        hand_outs = self.leases.hand_out(self._desk.now, ask.max_events, seconds, ask.max_bytes)
         if self._desk.gate is not None:
             await self._desk.gate.wait()
         events = [
@@ -95,9 +96,9 @@ class MemoryShard:
                     "deliveryCount": each.delivery_count,
                 }
             )
-            for each in leased
+            for each in each_leased(hand_outs)
         ]
-        return HandedOut(events, tokens_of(LeasedColumns.of(leased).references(len(leased))))
+        return HandedOut(events, tokens_of(references_to(hand_outs, len(events))))
 
     async def ready(self, seconds: float) -> bool:
         self.waiting += 1

@@ -102,8 +102,8 @@ class Bench:
 
     def offsets(self) -> list[int]:
         """The offsets that would be handed out."""
-        leased = self.supply.hand_out(1_000, 10_000_000, Term(0.0))
-        return [each.event.offset for each in leased]
+        hand_outs = self.supply.hand_out(1_000, 10_000_000, Term(0.0))
+        return [offset for one in hand_outs for offset in one.offsets]
 
 
 def wanted(pattern: Pattern | None) -> Callable[[Opened], bool] | None:
@@ -186,8 +186,8 @@ def test_a_partition_that_is_full_stops_and_goes_on_once_there_is_room() -> None
         bench.intake.go_on()
         assert bench.resumed.places.empty()
         source = bench.supply.partitions[0, 0]
-        for leased in bench.supply.hand_out(2, 10_000, Term(0.0)):
-            bench.supply.ack(source, leased.event.offset)
+        for one in bench.supply.hand_out(2, 10_000, Term(0.0)):
+            bench.supply.ack(source, *one.offsets)
         bench.intake.go_on()
         assert bench.resumed.places.get_nowait() == ("visits", 0, 4)
         bench.intake.go_on()

@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from eventbus_gateway.subscriptions.leased import Cause, Leased, LeasedColumns, Outcome
+from eventbus_gateway.subscriptions.leased import Cause, Leased, Outcome, each_leased, references_to
 from eventbus_gateway.subscriptions.leases import Counts, Leases
 from eventbus_gateway.subscriptions.supply import Progress, Supply
 from eventbus_gateway.subscriptions.terms import Term, Terms
@@ -113,33 +113,6 @@ def test_events_of_several_partitions_are_acked_at_once_each_one_time() -> None:
     assert shard.counts() == Counts(ready=1, leased=2, delayed=0, blocked=0, dead_letters=0)
     assert sum(progress.unacked for progress in shard.supply.progress()) == 3
     assert shard.offsets(0.0) == [1]
-
-
-@pytest.mark.parametrize("seed", range(30))
-def test_whoever_has_the_hand_outs_is_done_with_them_as_with_references(seed: int) -> None:
-    chance = random.Random(seed)
-    named, held = (Shard(order="key", max_deliveries=2, partitions=2) for _ in range(2))
-    out: list[tuple[Leased[str], Leased[str]]] = []
-    for now in range(0, 60, 3):
-        keys = chance.choices([None, b"k", b"l", b"m"], k=4)
-        partition, count, seconds = chance.randrange(2), chance.randrange(1, 6), chance.choice([4.0, 30.0])
-        for shard in (named, held):
-            shard.offer(*keys, partition=partition)
-        received = [shard.receive(float(now), count, seconds) for shard in (named, held)]
-        out += zip(*received, strict=True)
-        if chance.random() < 0.2:
-            rejected = [pair.reference for pair in chance.choice(out)]
-            for shard, reference in zip((named, held), rejected, strict=True):
-                shard.leases.reject([reference], "")
-        for shard in (named, held):
-            letters = shard.leases.due_dead_letters(float(now), 10)
-            shard.leases.dead_letter_failed(float(now), [letter.leased.reference for letter in letters], 5.0)
-        if some := chance.choices(out, k=chance.randrange(6)):
-            named.leases.ack([one.reference for one, _ in some])
-            held.leases.done([other for _, other in some])
-        assert held.counts() == named.counts()
-        assert list(held.supply.progress()) == list(named.supply.progress())
-    assert held.offsets(100.0) == named.offsets(100.0)
 
 
 def test_an_ack_after_the_lease_counts_until_the_event_is_handed_out_again() -> None:
@@ -370,10 +343,11 @@ def test_as_many_hand_outs_are_named_together_as_were_given() -> None:
     for partition in range(2):
         shard.offer(None, None, None, partition=partition)
     shard.leases.release(0.0, references(shard.receive(0.0, 2)), 0.0)
-    leased = shard.receive(0.0)
+    hand_outs = shard.leases.hand_out(0.0, 10, 30.0, LOTS)
+    leased = each_leased(hand_outs)
     assert len({each.delivery_count for each in leased}) == 2
     for count in range(len(leased) + 1):
-        assert list(LeasedColumns.of(leased).references(count)) == references(leased[:count])
+        assert list(references_to(hand_outs, count)) == references(leased[:count])
 
 
 def test_a_dead_letter_that_is_called_stored_twice_at_once_is_settled_the_second_time() -> None:
@@ -551,39 +525,76 @@ def test_what_is_acked_is_held_no_longer(order: str) -> None:
     assert [each() is None for each in seen] == [True, True, True]
 
 
+class Notes(dict[int, Term["Notes"]]):
+    """Of which term each event has a note: what the leases of a partition are, without leases."""
+
+    def enter(self, term: Term["Notes"], *numbers: int) -> None:
+        """Have events wait for a term."""
+        term.enter(self, numbers)
+        self.update(dict.fromkeys(numbers, term))
+
+    def leave(self, terms: Terms["Notes"], *numbers: int) -> None:
+        """Have events of one term wait no more."""
+        (term,) = {self.pop(number) for number in numbers}
+        terms.leave(term, len(numbers))
+
+    def due(self, terms: Terms["Notes"], now: float) -> list[int]:
+        """The events whose time has come."""
+        return [number for term in terms.due(now) for _, number in term if self.get(number) is term]
+
+
+def running() -> Terms[Notes]:
+    return Terms(lambda term, notes, number: notes.get(number) is term)
+
+
 def test_requests_whose_events_are_acked_leave_nothing_behind() -> None:
-    terms: Terms[int] = Terms()
+    terms, notes = running(), Notes()
     terms.start(Term(1.0))
     assert len(terms) == 0
-    kept: Term[int] = Term(5_000.0)
-    kept.members = {-1: None}
+    kept: Term[Notes] = Term(5_000.0)
+    notes.enter(kept, -1)
     terms.start(kept)
     for number in range(10_000):
-        term: Term[int] = Term(float(number))
-        term.members = {number: None}
+        term: Term[Notes] = Term(float(number))
+        notes.enter(term, number)
         terms.start(term)
-        terms.leave(term, (number,))
+        notes.leave(terms, number)
         assert len(terms) < 200
     assert terms.next() == 5_000.0
-    assert terms.due(4_999.9) == []
-    assert terms.due(5_000.0) == [-1]
+    assert notes.due(terms, 4_999.9) == []
+    assert notes.due(terms, 5_000.0) == [-1]
     assert terms.next() is None
     assert len(terms) == 0
 
 
-def test_members_fall_due_in_the_order_of_their_terms_whatever_was_taken_out() -> None:
+def test_an_event_that_is_not_acked_does_not_keep_the_places_of_those_that_were_leased_with_it() -> None:
+    terms, notes, randomness = running(), Notes(), random.Random(1)
+    term: Term[Notes] = Term(1.0)
+    for start in range(0, 1_000, 100):
+        notes.enter(term, *range(start, start + 100))
+    terms.start(term)
+    numbers = list(range(1_000))
+    randomness.shuffle(numbers)
+    while len(numbers) > 1:
+        some = min(randomness.randint(1, 20), len(numbers) - 1)
+        notes.leave(terms, *numbers[:some])
+        del numbers[:some]
+        assert set(numbers) <= {number for _, number in term}
+        assert len(list(term)) <= 4 * len(numbers)
+    assert notes.due(terms, 1.0) == numbers
+
+
+def test_events_fall_due_in_the_order_of_their_terms_whatever_was_taken_out() -> None:
     randomness = random.Random(1)
-    terms: Terms[int] = Terms()
-    running: dict[int, Term[int]] = {}
+    terms, notes = running(), Notes()
     for number in range(3_000):
-        term: Term[int] = Term(randomness.uniform(0.0, 1_000.0))
-        term.members = {number: None}
+        term: Term[Notes] = Term(randomness.uniform(0.0, 1_000.0))
+        notes.enter(term, number)
         terms.start(term)
-        running[number] = term
         if number % 3:
-            terms.leave(running.pop(chosen := randomness.choice(list(running))), (chosen,))
-    expected = sorted(running, key=lambda number: running[number].at)
-    half = [number for number in expected if running[number].at <= 500.0]
-    assert terms.due(500.0) == half
-    assert terms.next() == running[expected[len(half)]].at
-    assert terms.due(1_000.0) == expected[len(half) :]
+            notes.leave(terms, randomness.choice(list(notes)))
+    expected = sorted(notes, key=lambda number: notes[number].at)
+    half = [number for number in expected if notes[number].at <= 500.0]
+    assert notes.due(terms, 500.0) == half
+    assert terms.next() == notes[expected[len(half)]].at
+    assert notes.due(terms, 1_000.0) == expected[len(half) :]

@@ -8,7 +8,6 @@ import pytest
 from eventbus_gateway.kafka.consumed import Consumed, Headers
 from eventbus_gateway.logs import working_on
 from eventbus_gateway.subscriptions.leased import Leased, Origin
-from eventbus_gateway.subscriptions.terms import Term
 from eventbus_gateway.subscriptions.window import Event
 from eventbus_gateway.tracing.sampling import Sampler
 from eventbus_gateway.tracing.settings import TracingSettings
@@ -43,7 +42,7 @@ def leased(*traces: str | None, state: bytes | None = None) -> list[Leased[Consu
             pairs.append(("tracestate", state))
         record = Consumed.of("notes", 0, offset, 0, None, b"{}", Headers.of(pairs))
         event = Event(offset, 0, None, 2, record)
-        found.append(Leased(ORIGIN, event, 1, Term(0.0)))
+        found.append(Leased(ORIGIN, event, 1))
     return found
 
 

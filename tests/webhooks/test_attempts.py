@@ -5,7 +5,6 @@ import orjson
 from eventbus_gateway.api.webhooks import latest
 from eventbus_gateway.kafka.consumed import NO_HEADERS, Consumed
 from eventbus_gateway.subscriptions.leased import Leased, Origin
-from eventbus_gateway.subscriptions.terms import Term
 from eventbus_gateway.subscriptions.window import Event
 from eventbus_gateway.webhooks.attempts import Attempt, RecentAttempts, Tried
 from eventbus_gateway.webhooks.decisions import Cause, Decision, Disable, Done, Failure, GiveUp, Outcome, Retry
@@ -73,7 +72,7 @@ def test_of_requests_with_many_events_no_more_are_remembered() -> None:
 def test_an_id_without_end_is_cut() -> None:
     record = Consumed.of("notes", 3, 17, 0, None, b"{}", NO_HEADERS)
     origin = Origin.of(0, 1, 0, "notes", 3)
-    leased = Leased(origin, Event(17, 0, None, 2, record), 2, Term(1.0))
+    leased = Leased(origin, Event(17, 0, None, 2, record), 2)
     assert Tried.of([leased], ["event-1"]) == tried(17)
     assert Tried.of([leased, leased], ["event-1", "x" * 100_000]).event_ids == ["event-1", "x" * 256]
 

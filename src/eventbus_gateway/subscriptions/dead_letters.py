@@ -4,6 +4,7 @@ from itertools import islice
 from typing import Generic
 
 from eventbus_gateway.subscriptions.leased import Cause, DeadLetter, Leased
+from eventbus_gateway.subscriptions.partition import Partition
 from eventbus_gateway.subscriptions.window import P
 
 
@@ -11,37 +12,46 @@ class DeadLetters(Generic[P]):
     """Which events were given up, and which of them wait for somebody to store them."""
 
     def __init__(self) -> None:
-        self._letters: dict[Leased[P], DeadLetter[P]] = {}
-        self._due: dict[Leased[P], None] = {}
+        # By partition and offset.
+        self._letters: dict[tuple[Partition[P], int], DeadLetter[P]] = {}
+        self._due: dict[tuple[Partition[P], int], None] = {}
 
     def __len__(self) -> int:
         return len(self._letters)
 
-    def add(self, leased: Leased[P], cause: Cause, reason: str = "") -> None:
-        """Give an event up."""
-        self._letters[leased] = DeadLetter(leased, cause, reason)
-        self._due[leased] = None
+    def add(self, source: Partition[P], leased: Leased[P], cause: Cause, reason: str = "") -> None:
+        """Give an event up.
+
+        Args:
+            source: its partition.
+            leased: its last hand-out.
+            cause: why.
+            reason: what the client said that rejected it.
+        """
+        place = (source, leased.event.offset)
+        self._letters[place] = DeadLetter(leased, cause, reason)
+        self._due[place] = None
 
     def hand_out(self, count: int) -> list[DeadLetter[P]]:
         """The dead letters to be stored, the longest waiting first; each comes once until storing it failed."""
         chosen = list(islice(self._due, max(0, count)))
-        for leased in chosen:
-            del self._due[leased]
-        return [self._letters[leased] for leased in chosen]
+        for place in chosen:
+            del self._due[place]
+        return [self._letters[place] for place in chosen]
 
-    def again(self, leased: Leased[P]) -> None:
+    def again(self, source: Partition[P], offset: int) -> None:
         """Have an event stored that could not be stored before."""
-        self._due[leased] = None
+        self._due[source, offset] = None
 
-    def forget(self, leased: Leased[P]) -> None:
+    def forget(self, source: Partition[P], offset: int) -> None:
         """Be done with an event."""
-        del self._letters[leased]
-        self._due.pop(leased, None)
+        del self._letters[source, offset]
+        self._due.pop((source, offset), None)
 
-    def is_due(self, leased: Leased[P]) -> bool:
+    def is_due(self, source: Partition[P], offset: int) -> bool:
         """Whether an event waits to be handed out for storing."""
-        return leased in self._due
+        return (source, offset) in self._due
 
-    def is_rejected(self, leased: Leased[P]) -> bool:
+    def is_rejected(self, source: Partition[P], offset: int) -> bool:
         """Whether a client gave the event up, not the number of its deliveries."""
-        return self._letters[leased].cause is Cause.REJECTED
+        return self._letters[source, offset].cause is Cause.REJECTED

@@ -2,15 +2,18 @@
 
 from collections.abc import Iterable, Sequence
 from enum import Enum
+from itertools import chain, groupby
+from operator import attrgetter
 from typing import Any, Generic, Literal, NamedTuple
 
-from eventbus_gateway.runs import runs
 from eventbus_gateway.subscriptions.references import Group, References
 from eventbus_gateway.subscriptions.terms import Term
 from eventbus_gateway.subscriptions.tokens import Reference, prefix, token
-from eventbus_gateway.subscriptions.window import Held, P
+from eventbus_gateway.subscriptions.window import OFFSET_OF, SIZE_OF, Held, P
 
 _new = tuple.__new__
+_ALIKE = attrgetter("origin", "delivery_count")
+_OFFSETS = attrgetter("offsets")
 
 Order = Literal["key", "partition", "none"]
 
@@ -69,24 +72,34 @@ class Origin(NamedTuple):
         return cls(shard, acquisition, topic_index, topic, partition, start)
 
 
-class Leased(Generic[P]):
-    """One hand-out of an event: what a client gets. Each hand-out has its own; only ``standing`` and ``term`` change.
+class Lease(NamedTuple):
+    """How an event stands that was handed out: one for all events of a partition that were handed out together.
+
+    It never changes; an event of which something else is to be said from now on gets another one.
+
+    Args:
+        delivery_count: how often the event has been handed out.
+        standing: where it is.
+        term: what it waits for, be it the end of its lease or of a delay; None where it waits for nothing.
+    """
+
+    delivery_count: int
+    standing: Standing
+    term: Term[Any] | None
+
+
+class Leased(NamedTuple, Generic[P]):
+    """One hand-out of an event: what a client gets.
 
     Args:
         origin: where the event comes from.
         event: the event.
         delivery_count: how often it has been handed out, this time included.
-        term: when the lease ends.
     """
 
-    __slots__ = ("delivery_count", "event", "origin", "standing", "term")
-
-    def __init__(self, origin: Origin, event: Held[P], delivery_count: int, term: "Term[Leased[P]]") -> None:
-        self.origin = origin
-        self.event = event
-        self.delivery_count = delivery_count
-        self.term: Term[Leased[P]] | None = term
-        self.standing = _LEASED
+    origin: Origin
+    event: Held[P]
+    delivery_count: int
 
     @property
     def token(self) -> str:
@@ -101,38 +114,72 @@ class Leased(Generic[P]):
         return _new(Reference, (shard, acquisition, topic_index, partition, self.event.offset, self.delivery_count))
 
 
-_LEASED = Standing.LEASED
+class HandOut(NamedTuple, Generic[P]):
+    """Events of one partition that are handed out together, all for the same time.
+
+    Args:
+        origin: where they come from.
+        delivery_count: how often each has been handed out, this time included.
+        events: the events, one at the least.
+        offsets: their places.
+        size: the sum of their sizes.
+    """
+
+    origin: Origin
+    delivery_count: int
+    events: Sequence[Held[P]]
+    offsets: Sequence[int]
+    size: int
+
+    @classmethod
+    def of(cls, origin: Origin, delivery_count: int, events: Sequence[Held[P]]) -> "HandOut[P]":
+        """The hand-out of events."""
+        return cls(origin, delivery_count, events, list(map(OFFSET_OF, events)), sum(map(SIZE_OF, events)))
+
+
+def each_leased(hand_outs: Iterable[HandOut[P]]) -> list[Leased[P]]:
+    """Hand-outs one by one."""
+    return [Leased(origin, event, count) for origin, count, events, *_ in hand_outs for event in events]
+
+
+def references_to(hand_outs: Iterable[HandOut[Any]], count: int) -> References:
+    """References to so many events, from the first one on."""
+    groups: list[Group] = []
+    for (origin, deliveries), run in groupby(hand_outs, _ALIKE):
+        offsets = list(chain.from_iterable(map(_OFFSETS, run)))[:count]
+        if not offsets:
+            break
+        shard, acquisition, topic_index, _, partition, _ = origin
+        groups.append(Group(shard, acquisition, topic_index, partition, deliveries, offsets))
+        count -= len(offsets)
+    return References(groups)
 
 
 class LeasedColumns(NamedTuple):
     """Hand-outs column by column.
 
     Args:
-        origins: where each event comes from.
+        prefixes: what the token of each begins with.
         events: the events.
         offsets: their places.
         delivery_counts: how often each has been handed out.
     """
 
-    origins: Sequence[Origin]
-    events: Sequence[Held[Any]]
-    offsets: Sequence[int]
-    delivery_counts: Sequence[int]
+    prefixes: list[bytes]
+    events: list[Held[Any]]
+    offsets: list[int]
+    delivery_counts: list[int]
 
     @classmethod
-    def of(cls, leased: Iterable[Leased[Any]]) -> "LeasedColumns":
+    def of(cls, hand_outs: Iterable[HandOut[Any]]) -> "LeasedColumns":
         """The columns of hand-outs."""
-        rows = [(each.origin, each.event, each.event.offset, each.delivery_count) for each in leased]
-        return cls(*map(list, zip(*rows, strict=True))) if rows else cls((), (), (), ())
-
-    def references(self, count: int) -> References:
-        """References to so many of them, from the first one on."""
-        origins, _, offsets, delivery_counts = self
-        groups: list[Group] = []
-        for (origin, deliveries), run in runs(zip(origins[:count], delivery_counts, strict=False)):
-            shard, acquisition, topic_index, _, partition, _ = origin
-            groups.append(Group(shard, acquisition, topic_index, partition, deliveries, offsets[run]))
-        return References(groups)
+        columns = cls([], [], [], [])
+        for origin, delivery_count, events, offsets, _ in hand_outs:
+            columns.prefixes.extend([origin.prefix] * len(events))
+            columns.events.extend(events)
+            columns.offsets.extend(offsets)
+            columns.delivery_counts.extend([delivery_count] * len(events))
+        return columns
 
 
 class Cause(Enum):

@@ -1,13 +1,21 @@
 """Leases of the events of one shard: who has which event for how long, and what becomes of it."""
 
 from collections.abc import Callable, Collection, Iterable
-from itertools import groupby
-from operator import attrgetter
-from typing import Generic, NamedTuple
+from itertools import repeat
+from typing import Any, Generic, NamedTuple, TypeGuard
 
 from eventbus_gateway.runs import runs
 from eventbus_gateway.subscriptions.dead_letters import DeadLetters
-from eventbus_gateway.subscriptions.leased import Cause, DeadLetter, Leased, Outcome, Standing
+from eventbus_gateway.subscriptions.leased import (
+    Cause,
+    DeadLetter,
+    HandOut,
+    Lease,
+    Leased,
+    Outcome,
+    Standing,
+    each_leased,
+)
 from eventbus_gateway.subscriptions.partition import Partition
 from eventbus_gateway.subscriptions.references import Group, References
 from eventbus_gateway.subscriptions.supply import Supply
@@ -16,6 +24,7 @@ from eventbus_gateway.subscriptions.tokens import AnyReference
 from eventbus_gateway.subscriptions.window import P
 
 _OK = Outcome.OK
+_NO_LEASE = Lease(0, Standing.READY, None)
 _LEASED, _DELAYED, _READY, _DEAD = Standing.LEASED, Standing.DELAYED, Standing.READY, Standing.DEAD
 
 
@@ -37,6 +46,20 @@ class Counts(NamedTuple):
     dead_letters: int
 
 
+class Found(NamedTuple, Generic[P]):
+    """A hand-out that a reference names.
+
+    Args:
+        source: partition of the event.
+        offset: its place.
+        lease: how it stands.
+    """
+
+    source: Partition[P]
+    offset: int
+    lease: Lease
+
+
 class Leases(Generic[P]):
     """Hands out the events of a supply for a time and takes back what clients say of them.
 
@@ -51,12 +74,18 @@ class Leases(Generic[P]):
     def __init__(self, supply: Supply[P], max_deliveries: int | None = None) -> None:
         self.supply = supply
         self.max_deliveries = max_deliveries
-        self._terms: Terms[Leased[P]] = Terms()
+        self._terms: Terms[Partition[P]] = Terms(_waits)
         self._dead: DeadLetters[P] = DeadLetters()
 
     def receive(
         self, now: float, max_events: int, lease_seconds: float, max_bytes: int, run: int = 1
     ) -> list[Leased[P]]:
+        """The same as ``hand_out``, event by event."""
+        return each_leased(self.hand_out(now, max_events, lease_seconds, max_bytes, run))
+
+    def hand_out(
+        self, now: float, max_events: int, lease_seconds: float, max_bytes: int, run: int = 1
+    ) -> list[HandOut[P]]:
         """Lease ready events; see ``Supply.hand_out``.
 
         Args:
@@ -69,73 +98,58 @@ class Leases(Generic[P]):
                 fails.
         """
         self.advance(now)
-        term: Term[Leased[P]] = Term(now + lease_seconds)
-        leased = self.supply.hand_out(max_events, max_bytes, term, run)
-        term.members = dict.fromkeys(leased)
+        term: Term[Partition[P]] = Term(now + lease_seconds)
+        handed_out = self.supply.hand_out(max_events, max_bytes, term, run)
         self._terms.start(term)
-        return leased
+        return handed_out
 
     def take_back(self, leased: Iterable[Leased[P]]) -> None:
         """Undo hand-outs of which no client has heard; they do not count as deliveries."""
-        for each in leased:
-            if each.standing is _LEASED and each.term is not None:
-                self._leave_term(each)
-                each.delivery_count -= 1
-                self.supply.put_back(each)
+        for origin, event, deliveries in leased:
+            source = self.supply.source_of(origin)
+            lease = source.leases.get(event.offset)
+            if _is_running(lease, deliveries):
+                self._leave_term(lease)
+                self.supply.put_back(source, event.offset, deliveries - 1)
 
     def ack(self, references: Iterable[AnyReference]) -> list[Outcome]:
         """Be done with events. It is not too late as long as the event was not handed out again."""
-        outcomes, left = list[Outcome](), list[Leased[P]]()
-        last: Term[Leased[P]] = Term(0.0)
+        outcomes: list[Outcome] = []
+        last, left = _NO_LEASE, 0
         for group in References.of(references).groups:
             source = _own(self.supply, group)
-            found = [None] * len(group.offsets) if source is None else list(map(source.leases.get, group.offsets))
-            # Nearly all acks are for the lease that runs; what else there is, is looked at one by one.
-            for term, run in runs(_terms(found, group.delivery_count)):
-                if term is None or source is None:
+            found = repeat(None, len(group.offsets)) if source is None else map(source.leases.get, group.offsets)
+            # Nearly all acks are for a lease that runs; what else there is, is looked at one by one.
+            for lease, run in runs(found):
+                if source is None or not _is_running(lease, group.delivery_count):
                     outcomes += self._each(group.some(run), self._ack)
                     continue
-                if term is not last:
-                    self._terms.leave(last, left)
-                    last, left = term, []
-                acked = list(filter(None, found[run]))
-                for leased in acked:
-                    leased.term = None
-                left += acked
-                self.supply.ack(source, *group.offsets[run])
-                outcomes += [_OK] * len(acked)
-        self._terms.leave(last, left)
+                if lease.term is not last.term:
+                    self._leave_term(last, left)
+                    last, left = lease, 0
+                offsets = group.offsets[run]
+                self.supply.ack(source, *offsets)
+                left += len(offsets)
+                outcomes += [_OK] * len(offsets)
+        self._leave_term(last, left)
         return outcomes
-
-    def done(self, hand_outs: Iterable[Leased[P]]) -> None:
-        """The same for whoever has the hand-outs themselves, which need not be looked for."""
-        for origin, run in groupby(hand_outs, attrgetter("origin")):
-            source, acked = self.supply.source_of(origin), list[int]()
-            for leased in run:
-                if leased.term is not None and leased.standing is _LEASED:
-                    self._leave_term(leased)
-                    acked.append(leased.event.offset)
-                else:
-                    self._be_done(source, acked)
-                    self._each((leased.reference,), self._ack)
-            self._be_done(source, acked)
 
     def release(self, now: float, references: Iterable[AnyReference], delay_seconds: float) -> list[Outcome]:
         """Give leases back to be handed out again after a delay; the last delivery ends as a dead letter."""
         self.advance(now)
-        term: Term[Leased[P]] = Term(now + delay_seconds)
+        term: Term[Partition[P]] = Term(now + delay_seconds)
 
-        def release(_: Partition[P], leased: Leased[P]) -> Outcome:
-            if leased.standing is not _LEASED:
-                return self._too_late(leased)
-            self._leave_term(leased)
-            if self._is_last(leased):
-                self._give_up(leased, Cause.MAX_DELIVERIES)
+        def release(found: Found[P]) -> Outcome:
+            source, offset, lease = found
+            if lease.standing is not _LEASED:
+                return self._too_late(found)
+            self._leave_term(lease)
+            if self._is_last(lease):
+                self._give_up(found, Cause.MAX_DELIVERIES)
             elif delay_seconds <= 0:
-                self.supply.put_back(leased)
+                self.supply.put_back(source, offset, lease.delivery_count)
             else:
-                leased.standing = _DELAYED
-                _enter(term, leased)
+                _enter(term, found, _DELAYED)
             return Outcome.OK
 
         outcomes = self._each(references, release)
@@ -145,13 +159,13 @@ class Leases(Generic[P]):
     def extend(self, now: float, references: Iterable[AnyReference], lease_seconds: float) -> list[Outcome]:
         """Let leases end that many seconds from now, be it later or earlier than before."""
         self.advance(now)
-        term: Term[Leased[P]] = Term(now + lease_seconds)
+        term: Term[Partition[P]] = Term(now + lease_seconds)
 
-        def extend(_: Partition[P], leased: Leased[P]) -> Outcome:
-            if leased.standing is not _LEASED:
-                return self._too_late(leased)
-            self._leave_term(leased)
-            _enter(term, leased)
+        def extend(found: Found[P]) -> Outcome:
+            if found.lease.standing is not _LEASED:
+                return self._too_late(found)
+            self._leave_term(found.lease)
+            _enter(term, found, _LEASED)
             return Outcome.OK
 
         outcomes = self._each(references, extend)
@@ -166,12 +180,13 @@ class Leases(Generic[P]):
             reason: what the client says about it.
         """
 
-        def reject(source: Partition[P], leased: Leased[P]) -> Outcome:
-            if leased.standing is _DEAD:
-                return Outcome.SETTLED if self._dead.is_rejected(leased) else Outcome.OK
-            source.withdraw(leased)
-            self._leave_term(leased)
-            self._give_up(leased, Cause.REJECTED, reason)
+        def reject(found: Found[P]) -> Outcome:
+            source, offset, lease = found
+            if lease.standing is _DEAD:
+                return Outcome.SETTLED if self._dead.is_rejected(source, offset) else Outcome.OK
+            source.withdraw(lease)
+            self._leave_term(lease)
+            self._give_up(found, Cause.REJECTED, reason)
             return Outcome.OK
 
         return self._each(references, reject)
@@ -179,7 +194,7 @@ class Leases(Generic[P]):
     def keep(self, letters: Iterable[Leased[P]]) -> None:
         """Have dead letters stored once more that a redrive did not want; see ``Supply.offer_some``."""
         for leased in letters:
-            self._dead.add(leased, Cause.KEPT)
+            self._dead.add(self.supply.source_of(leased.origin), leased, Cause.KEPT)
 
     def due_dead_letters(self, now: float, count: int) -> list[DeadLetter[P]]:
         """Events to be stored among the dead letters; each comes once until ``dead_letter_failed``."""
@@ -189,10 +204,10 @@ class Leases(Generic[P]):
     def dead_lettered(self, references: Iterable[AnyReference]) -> list[Outcome]:
         """Be done with events that are stored among the dead letters."""
 
-        def stored(source: Partition[P], leased: Leased[P]) -> Outcome:
-            if leased.standing is not _DEAD:
+        def stored(found: Found[P]) -> Outcome:
+            if found.lease.standing is not _DEAD:
                 return Outcome.UNKNOWN
-            self._settle(source, leased)
+            self._settle(found)
             return Outcome.OK
 
         return self._each(references, stored)
@@ -201,13 +216,14 @@ class Leases(Generic[P]):
         self, now: float, references: Iterable[AnyReference], retry_seconds: float
     ) -> list[Outcome]:
         """Have events that could not be stored among the dead letters come again after a while."""
-        term: Term[Leased[P]] = Term(now + retry_seconds)
+        term: Term[Partition[P]] = Term(now + retry_seconds)
 
-        def failed(_: Partition[P], leased: Leased[P]) -> Outcome:
-            if leased.standing is not _DEAD:
+        def failed(found: Found[P]) -> Outcome:
+            source, offset, lease = found
+            if lease.standing is not _DEAD:
                 return Outcome.UNKNOWN
-            if leased.term is None and not self._dead.is_due(leased):
-                _enter(term, leased)
+            if lease.term is None and not self._dead.is_due(source, offset):
+                _enter(term, found, _DEAD)
             return Outcome.OK
 
         outcomes = self._each(references, failed)
@@ -216,14 +232,11 @@ class Leases(Generic[P]):
 
     def advance(self, now: float) -> None:
         """Let everything happen that is due."""
-        for leased in self._terms.due(now):
-            leased.term = None
-            if leased.standing is _DEAD:
-                self._dead.again(leased)
-            elif leased.standing is _LEASED and self._is_last(leased):
-                self._give_up(leased, Cause.MAX_DELIVERIES)
-            else:
-                self.supply.put_back(leased)
+        for term in self._terms.due(now):
+            for source, offset in term:
+                lease = source.leases.get(offset)
+                if lease is not None and lease.term is term:
+                    self._fall_due(Found(source, offset, lease))
 
     def next_deadline(self) -> float | None:
         """When ``advance`` has something to do next."""
@@ -233,46 +246,53 @@ class Leases(Generic[P]):
         """How many unacked events there are; looks at each that was handed out."""
         return _counted(self.supply.partitions.values(), len(self._dead))
 
-    def _be_done(self, source: Partition[P] | None, acked: list[int]) -> None:
-        """Have what was acked in a row off the books at once, which takes two thirds of the time of one by one."""
-        if acked and source is not None:
-            self.supply.ack(source, *acked)
-            acked.clear()
+    def _fall_due(self, found: Found[P]) -> None:
+        source, offset, lease = found
+        if lease.standing is _DEAD:
+            source.leases[offset] = lease._replace(term=None)
+            self._dead.again(source, offset)
+        elif lease.standing is _LEASED and self._is_last(lease):
+            self._give_up(found, Cause.MAX_DELIVERIES)
+        else:
+            self.supply.put_back(source, offset, lease.delivery_count)
 
-    def _each(
-        self, references: Iterable[AnyReference], verdict: Callable[[Partition[P], Leased[P]], Outcome]
-    ) -> list[Outcome]:
+    def _each(self, references: Iterable[AnyReference], verdict: Callable[[Found[P]], Outcome]) -> list[Outcome]:
         # One after the other: what comes twice may be settled by then.
         named = (_named(self.supply, reference) for reference in references)
-        return [one if isinstance(one, Outcome) else verdict(*one) for one in named]
+        return [one if isinstance(one, Outcome) else verdict(one) for one in named]
 
-    def _ack(self, source: Partition[P], leased: Leased[P]) -> Outcome:
-        if leased.standing is _DEAD and self._dead.is_rejected(leased):
+    def _ack(self, found: Found[P]) -> Outcome:
+        source, offset, lease = found
+        if lease.standing is _DEAD and self._dead.is_rejected(source, offset):
             return Outcome.SETTLED
-        self._settle(source, leased)
+        self._settle(found)
         return Outcome.OK
 
-    def _settle(self, source: Partition[P], leased: Leased[P]) -> None:
-        self._leave_term(leased)
-        if leased.standing is _DEAD:
-            self._dead.forget(leased)
-        source.withdraw(leased)
-        self.supply.ack(source, leased.event.offset)
+    def _settle(self, found: Found[P]) -> None:
+        source, offset, lease = found
+        if lease.standing is _DEAD:
+            self._dead.forget(source, offset)
+        source.withdraw(lease)
+        self.supply.ack(source, offset)
+        self._leave_term(lease)
 
-    def _give_up(self, leased: Leased[P], cause: Cause, reason: str = "") -> None:
-        leased.standing = _DEAD
-        self._dead.add(leased, cause, reason)
+    def _give_up(self, found: Found[P], cause: Cause, reason: str = "") -> None:
+        source, offset, lease = found
+        source.leases[offset] = Lease(lease.delivery_count, _DEAD, None)
+        leased = Leased(source.origin, source.window.held[offset], lease.delivery_count)
+        self._dead.add(source, leased, cause, reason)
 
-    def _is_last(self, leased: Leased[P]) -> bool:
-        return self.max_deliveries is not None and leased.delivery_count >= self.max_deliveries
+    def _is_last(self, lease: Lease) -> bool:
+        return self.max_deliveries is not None and lease.delivery_count >= self.max_deliveries
 
-    def _leave_term(self, leased: Leased[P]) -> None:
-        if leased.term is not None:
-            self._terms.leave(leased.term, (leased,))
-            leased.term = None
+    def _leave_term(self, lease: Lease, number: int = 1) -> None:
+        """So many events that had this lease have it no more."""
+        if lease.term is not None:
+            self._terms.leave(lease.term, number)
 
-    def _too_late(self, leased: Leased[P]) -> Outcome:
-        rejected = leased.standing is _DEAD and self._dead.is_rejected(leased)
+    def _too_late(self, found: Found[P]) -> Outcome:
+        source, offset, lease = found
+        rejected = lease.standing is _DEAD and self._dead.is_rejected(source, offset)
         return Outcome.SETTLED if rejected else Outcome.EXPIRED
 
 
@@ -282,17 +302,17 @@ def _own(supply: Supply[P], group: Group) -> Partition[P] | None:
     return supply.partitions.get((group.topic, group.partition)) if is_own else None
 
 
-def _terms(found: Iterable[Leased[P] | None], deliveries: int) -> list[Term[Leased[P]] | None]:
-    """The term of each hand-out that is with a client, None for all else that was found."""
-    return [
-        leased.term
-        if leased is not None and leased.delivery_count == deliveries and leased.standing is _LEASED
-        else None
-        for leased in found
-    ]
+def _is_running(lease: Lease | None, deliveries: int) -> TypeGuard[Lease]:
+    """Whether it is that of a client to whom events were handed out so often."""
+    return lease is not None and lease.delivery_count == deliveries and lease.standing is _LEASED
 
 
-def _named(supply: Supply[P], reference: AnyReference) -> tuple[Partition[P], Leased[P]] | Outcome:
+def _waits(term: Term[Any], source: Partition[Any], offset: int) -> bool:
+    lease = source.leases.get(offset)
+    return lease is not None and lease.term is term
+
+
+def _named(supply: Supply[P], reference: AnyReference) -> Found[P] | Outcome:
     """The hand-out that a reference names, or why it names none."""
     shard, acquisition, topic, partition, offset, deliveries = reference
     if (shard, acquisition) != (supply.shard, supply.acquisition):
@@ -300,23 +320,25 @@ def _named(supply: Supply[P], reference: AnyReference) -> tuple[Partition[P], Le
     source = supply.partitions.get((topic, partition))
     if source is None:
         return Outcome.UNKNOWN
-    leased = source.leases.get(offset)
-    if leased is not None and leased.delivery_count == deliveries:
-        return source, leased
-    if leased is not None:
-        return Outcome.STALE if 0 < deliveries < leased.delivery_count else Outcome.UNKNOWN
+    lease = source.leases.get(offset)
+    if lease is not None and lease.delivery_count == deliveries:
+        return Found(source, offset, lease)
+    if lease is not None:
+        return Outcome.STALE if 0 < deliveries < lease.delivery_count else Outcome.UNKNOWN
     settled = offset < source.window.position and offset not in source.window.held
     return Outcome.SETTLED if settled else Outcome.UNKNOWN
 
 
 def _counted(sources: Collection[Partition[P]], dead: int) -> Counts:
-    standings = [leased.standing for source in sources for leased in source.leases.values()]
+    standings = [lease.standing for source in sources for lease in source.leases.values()]
     ready = sum(source.ready for source in sources)
     leased, delayed = standings.count(_LEASED), standings.count(_DELAYED)
     held = sum(len(source.window.held) for source in sources)
     return Counts(ready, leased, delayed, held - ready - leased - delayed - dead, dead)
 
 
-def _enter(term: Term[Leased[P]], leased: Leased[P]) -> None:
-    leased.term = term
-    term.members[leased] = None
+def _enter(term: Term[Partition[P]], found: Found[P], standing: Standing) -> None:
+    """Have an event wait for a term."""
+    source, offset, lease = found
+    source.leases[offset] = Lease(lease.delivery_count, standing, term)
+    term.enter(source, (offset,))

@@ -1,17 +1,18 @@
 """The events of one partition on their way to clients."""
 
-from collections import deque
-from collections.abc import Iterable
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator
 from heapq import heappop, heappush
-from itertools import chain
+from itertools import accumulate, chain, takewhile
 from typing import Generic
 
 from eventbus_gateway.subscriptions.keys import Keys
-from eventbus_gateway.subscriptions.leased import Leased, Order, Origin, Standing
+from eventbus_gateway.subscriptions.leased import HandOut, Lease, Leased, Order, Origin, Standing
 from eventbus_gateway.subscriptions.terms import Term
-from eventbus_gateway.subscriptions.window import Held, P, Window
+from eventbus_gateway.subscriptions.window import SIZE_OF, Held, P, Window
 
-_READY, _BLOCKED, _DEAD = Standing.READY, Standing.BLOCKED, Standing.DEAD
+_LEASED, _READY = Standing.LEASED, Standing.READY
+_BLOCKED, _DEAD = Standing.BLOCKED, Standing.DEAD
 
 
 class Partition(Generic[P]):
@@ -28,11 +29,12 @@ class Partition(Generic[P]):
     def __init__(self, origin: Origin, window: Window[P], order: Order) -> None:
         self.origin = origin
         self.window = window
-        self.leases: dict[int, Leased[P]] = {}
+        self.leases: dict[int, Lease] = {}
         self.ready = 0
         self.in_turn = False
         self._keys: Keys[P] | None = None if order == "none" else Keys(order)
-        self._fresh: deque[Held[P]] = deque()
+        # No more than a window holds, so that to take some from its beginning moves little.
+        self._fresh: list[Held[P]] = []
         # Offsets that became ready out of the order of reading. One that was acked since stays until its turn comes.
         self._returned: list[int] = []
 
@@ -42,38 +44,29 @@ class Partition(Generic[P]):
         self._fresh.extend(events if self._keys is None else self._keys.admit(events))
         self.ready += len(self._fresh) - before
 
-    def hand_out(self, count: int, max_bytes: int, term: Term[Leased[P]], run: int = 1) -> list[Leased[P]]:
+    def hand_out(self, count: int, max_bytes: int, term: "Term[Partition[P]]", run: int = 1) -> list[HandOut[P]]:
         """Lease the ready events with the lowest offsets.
 
         Args:
             count: number of events at the most.
             max_bytes: no further event once their sizes reach this.
-            term: when the leases end; they are not entered there.
+            term: when the leases end.
             run: events of one lane that are leased together at the most.
         """
-        origin, leases, fresh, returned = self.origin, self.leases, self._fresh, self._returned
-        out: list[Leased[P]] = []
-        behind = 0
-        while max_bytes > 0 and len(out) < count:
-            deliveries = 1
-            event: Held[P] | None
-            if returned and (not fresh or returned[0] < fresh[0].offset):
-                event, deliveries = self._next_returned()
-                if event is None:
-                    continue
-            elif fresh:
-                event = fresh.popleft()
-            else:
+        out: list[HandOut[P]] = []
+        while max_bytes > 0 and count > 0:
+            first = self._next(count if run == 1 else 1, max_bytes)
+            if first is None:
                 break
-            leases[event.offset] = leased = Leased(origin, event, deliveries, term)
-            out.append(leased)
-            max_bytes -= event.size
+            self.ready -= len(first.events)
+            chosen: Iterable[HandOut[P]] = (first,)
             if run > 1:
-                rest = self._run(event, min(run - 1, count - len(out)), max_bytes, term)
-                max_bytes -= sum([each.event.size for each in rest])
-                behind += len(rest)
-                out += rest
-        self.ready -= len(out) - behind
+                chosen = chain(chosen, self._run(first.events[0], min(run, count) - 1, max_bytes - first.size))
+            for one in chosen:
+                self._lease(one, term)
+                out.append(one)
+                count -= len(one.events)
+                max_bytes -= one.size
         return out
 
     def at_hand(self, most: int, run: int) -> int:
@@ -95,36 +88,43 @@ class Partition(Generic[P]):
 
     def set_aside(self, event: Held[P]) -> Leased[P]:
         """Hold an event that is not to be handed out, and give what stands for it."""
-        leased = self.leases[event.offset] = Leased(self.origin, event, 0, Term(0.0))
-        leased.term, leased.standing = None, _DEAD
-        return leased
+        self.leases[event.offset] = Lease(0, _DEAD, None)
+        return Leased(self.origin, event, 0)
 
-    def put_back(self, leased: Leased[P]) -> None:
-        """Make an event ready once more, as soon as it is the first of its lane."""
-        if self._keys is not None and not self._keys.is_first(leased.event):
-            leased.standing = _BLOCKED
-            return
-        leased.standing = _READY
-        heappush(self._returned, leased.event.offset)
-        self.ready += 1
+    def put_back(self, offset: int, deliveries: int) -> None:
+        """Make an event ready once more, as soon as it is the first of its lane.
 
-    def withdraw(self, leased: Leased[P]) -> None:
+        Args:
+            offset: its place.
+            deliveries: how often it counts as handed out.
+        """
+        is_first = self._keys is None or self._keys.is_first(self.window.held[offset])
+        self.leases[offset] = Lease(deliveries, _READY if is_first else _BLOCKED, None)
+        if is_first:
+            heappush(self._returned, offset)
+            self.ready += 1
+
+    def withdraw(self, lease: Lease) -> None:
         """No longer count a ready event as ready; its place in the queue is passed over."""
-        if leased.standing is _READY:
+        if lease.standing is _READY:
             self.ready -= 1
 
-    def acked(self, offsets: Iterable[int]) -> None:
-        """Forget events and let the next one of each one's lane pass."""
+    def acked(self, offsets: Iterable[int], events: Iterable[Held[P]]) -> None:
+        """Forget events and let the next one of each one's lane pass.
+
+        Args:
+            offsets: their places.
+            events: the events.
+        """
         keys, leases = self._keys, self.leases
         if keys is None:
             for offset in offsets:
                 del leases[offset]
             return
         # One after the other: what follows an event may be acked in the same call, and is still leased until then.
-        for offset in offsets:
-            leased = leases.pop(offset)
+        for event in events:
             # What was never to be handed out is in no lane.
-            first = keys.acked(leased.event) if leased.delivery_count else None
+            first = keys.acked(event) if leases.pop(event.offset).delivery_count else None
             if first is not None:
                 self._pass(first)
 
@@ -135,20 +135,41 @@ class Partition(Generic[P]):
             heappush(self._returned, offset)
             self.ready += 1
             if last is not None:
-                last.standing = _READY
+                self.leases[offset] = last._replace(standing=_READY)
 
-    def _run(self, first: Held[P], count: int, max_bytes: int, term: Term[Leased[P]]) -> list[Leased[P]]:
-        """Lease what follows an event in its lane, up to the first that is still out or waits for its time."""
-        run: list[Leased[P]] = []
+    def _lease(self, hand_out: HandOut[P], term: "Term[Partition[P]]") -> None:
+        self.leases.update(dict.fromkeys(hand_out.offsets, Lease(hand_out.delivery_count, _LEASED, term)))
+        term.enter(self, hand_out.offsets)
+
+    def _next(self, count: int, max_bytes: int) -> HandOut[P] | None:
+        """Take out the ready events with the lowest offsets that are handed out for the same time."""
+        fresh, returned = self._fresh, self._returned
+        while returned and (not fresh or returned[0] < fresh[0].offset):
+            event, deliveries = self._next_returned()
+            if event is not None:
+                return HandOut.of(self.origin, deliveries, [event])
+        if not fresh:
+            return None
+        events = fresh[:count]
+        if returned:
+            events = list(takewhile(lambda event: event.offset < returned[0], events))
+        hand_out = HandOut.of(self.origin, 1, events)
+        if hand_out.size > max_bytes:
+            # The one with which the sizes reach the limit is the last one.
+            fitting = 1 + bisect_left(list(accumulate(map(SIZE_OF, events))), max_bytes)
+            hand_out = HandOut.of(self.origin, 1, events[:fitting])
+        del fresh[: len(hand_out.events)]
+        return hand_out
+
+    def _run(self, first: Held[P], count: int, max_bytes: int) -> Iterator[HandOut[P]]:
+        """What follows an event in its lane, up to the first that is still out or waits for its time."""
         for offset in [] if self._keys is None else self._keys.behind(first, count):
             last = self.leases.get(offset)
             if max_bytes <= 0 or (last is not None and last.standing is not _BLOCKED):
                 break
-            event, deliveries = self.window.held[offset], 1 if last is None else last.delivery_count + 1
-            self.leases[offset] = leased = Leased(self.origin, event, deliveries, term)
-            run.append(leased)
-            max_bytes -= event.size
-        return run
+            one = HandOut.of(self.origin, 1 if last is None else last.delivery_count + 1, [self.window.held[offset]])
+            max_bytes -= one.size
+            yield one
 
     def _is_ready(self, event: Held[P] | None) -> bool:
         last = None if event is None else self.leases.get(event.offset)
@@ -157,9 +178,7 @@ class Partition(Generic[P]):
     def _next_returned(self) -> tuple[Held[P] | None, int]:
         offset = heappop(self._returned)
         last = self.leases.get(offset)
-        if last is None:
-            # It waited for its key and was never handed out, or it was acked after its lease had expired.
-            return self.window.held.get(offset), 1
-        if last.standing is _READY:
-            return last.event, last.delivery_count + 1
+        if last is None or last.standing is _READY:
+            # Without any it waited for its key and was never handed out, or it was acked after its lease had expired.
+            return self.window.held.get(offset), 1 if last is None else last.delivery_count + 1
         return None, 0

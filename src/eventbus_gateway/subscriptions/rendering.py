@@ -26,9 +26,8 @@ async def rendered(hand_outs: LeasedColumns, outgoing_of: Callable[[str], Outgoi
     Raises:
         RegistryUnavailable, Overloaded, ShuttingDown: a schema cannot be fetched now.
     """
-    origins, held, offsets, counts = hand_outs
-    records, starts = together.records_of(held), [origin.prefix for origin in origins]
-    ends = tokens.ends(offsets, counts)
+    starts, held, offsets, counts = hand_outs
+    records, ends = together.records_of(held), tokens.ends(offsets, counts)
     for turn in in_turns([record.size for record in records]):
         if turn.start:
             await asyncio.sleep(0)

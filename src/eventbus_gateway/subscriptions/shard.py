@@ -14,7 +14,7 @@ from eventbus_gateway.subscriptions.coverage import Coverage
 from eventbus_gateway.subscriptions.ends import EndOf, behind
 from eventbus_gateway.subscriptions.hand import Hand, Push
 from eventbus_gateway.subscriptions.intake import Intake
-from eventbus_gateway.subscriptions.leased import Leased, LeasedColumns, Outcome
+from eventbus_gateway.subscriptions.leased import HandOut, LeasedColumns, Outcome, each_leased, references_to
 from eventbus_gateway.subscriptions.leases import Leases
 from eventbus_gateway.subscriptions.letters import LetterTopic
 from eventbus_gateway.subscriptions.means import Means
@@ -151,10 +151,10 @@ class Shard:
         if delivery.max_in_flight is not None:
             count = min(count, delivery.max_in_flight - self._leases.counts().leased)
         seconds = ask.lease_seconds or delivery.lease_seconds or settings.default_lease_seconds
-        leased = self._leases.receive(self._means.clock(), count, seconds, ask.max_bytes)
+        hand_outs = self._leases.hand_out(self._means.clock(), count, seconds, ask.max_bytes)
         self._timer.set(self._leases.next_deadline())
         self._storing.look()
-        return await self._rendered(leased)
+        return await self._rendered(hand_outs)
 
     async def ready(self, seconds: float) -> bool:
         """See ``ShardCalls``."""
@@ -223,18 +223,17 @@ class Shard:
             return False
         return delivery.max_in_flight is None or self._leases.counts().leased < delivery.max_in_flight
 
-    async def _rendered(self, leased: Sequence[Leased[Consumed]]) -> HandedOut:
+    async def _rendered(self, hand_outs: Sequence[HandOut[Consumed]]) -> HandedOut:
         events: list[bytes] = []
-        hand_outs = LeasedColumns.of(leased)
         try:
-            await rendered(hand_outs, self._means.outgoing_of, events)
+            await rendered(LeasedColumns.of(hand_outs), self._means.outgoing_of, events)
         except GatewayError:
             # A schema that cannot be fetched now makes no event undecodable, and costs none a delivery.
-            self._leases.take_back(leased[len(events) :])
+            self._leases.take_back(each_leased(hand_outs)[len(events) :])
             if not events:
                 raise
         self._count("handed_out", len(events))
-        return HandedOut(events, tokens_of(hand_outs.references(len(events))))
+        return HandedOut(events, tokens_of(references_to(hand_outs, len(events))))
 
     def _changed(self) -> None:
         """After whatever may have made room, events ready, or progress to commit."""

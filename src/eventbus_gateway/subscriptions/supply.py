@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Container, Iterator, Sequence
 from typing import Generic, NamedTuple
 
-from eventbus_gateway.subscriptions.leased import Leased, Order, Origin
+from eventbus_gateway.subscriptions.leased import HandOut, Leased, Order, Origin
 from eventbus_gateway.subscriptions.partition import Partition
 from eventbus_gateway.subscriptions.terms import Term
 from eventbus_gateway.subscriptions.window import Held, P, Room
@@ -145,42 +145,40 @@ class Supply(Generic[P]):
             count += source.at_hand(most - count, run)
         return count
 
-    def hand_out(self, count: int, max_bytes: int, term: Term[Leased[P]], run: int = 1) -> list[Leased[P]]:
+    def hand_out(self, count: int, max_bytes: int, term: Term[Partition[P]], run: int = 1) -> list[HandOut[P]]:
         """Lease ready events: of a partition the lowest offsets first, the partitions in turn.
 
         Args:
             count: number of events at the most.
             max_bytes: no further event once the sizes of those before reach this.
-            term: when the leases end; they are not entered there.
+            term: when the leases end.
             run: events of one lane that are handed out together at the most; see ``Leases.receive``.
         """
-        out: list[Leased[P]] = []
+        out: list[HandOut[P]] = []
         turns = self._turns
-        while turns and len(out) < count and max_bytes > 0:
+        while turns and count > 0 and max_bytes > 0:
             # A round in which each partition gets the same; what some of them do not have is for the next round.
-            share = -(-(count - len(out)) // len(turns))
+            share = -(-count // len(turns))
             for _ in range(len(turns)):
-                left = count - len(out)
-                if not left or max_bytes <= 0:
+                if count <= 0 or max_bytes <= 0:
                     break
                 source = turns.popleft()
                 source.in_turn = False
-                leased = source.hand_out(min(share, left), max_bytes, term, run)
-                max_bytes -= sum([each.event.size for each in leased])
-                out += leased
+                for one in source.hand_out(min(share, count), max_bytes, term, run):
+                    count -= len(one.events)
+                    max_bytes -= one.size
+                    out.append(one)
                 self._line_up(source)
         return out
 
-    def put_back(self, leased: Leased[P]) -> None:
-        """Make an event ready once more."""
-        source = self.source_of(leased.origin)
-        source.put_back(leased)
+    def put_back(self, source: Partition[P], offset: int, deliveries: int) -> None:
+        """Make an event ready once more; see ``Partition.put_back``."""
+        source.put_back(offset, deliveries)
         self._line_up(source)
 
     def ack(self, source: Partition[P], *offsets: int) -> None:
         """Be done with events of a partition that were handed out."""
-        self.windows.ack(source.window, *offsets)
-        source.acked(offsets)
+        source.acked(offsets, self.windows.ack(source.window, *offsets))
         self._line_up(source)
 
     def source_of(self, origin: Origin) -> Partition[P]:

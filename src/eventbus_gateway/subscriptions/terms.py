@@ -1,78 +1,113 @@
 """Leases that fall due together, in the order of their time."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from heapq import heapify, heappop, heappush
 from itertools import count
 from typing import Generic, TypeVar
 
-T = TypeVar("T")
+S = TypeVar("S")
 
 _FEW = 64
+_SPARSE = 4
+"""A term in which fewer than this part of what was entered still waits is entered anew."""
 
 
-class Term(Generic[T]):
-    """A point in time and whatever falls due then.
+class Term(Generic[S]):
+    """A point in time and the events that fall due then.
+
+    Whoever enters an event notes the term beside it. When it leaves only that note goes, and the count here: of those
+    that were entered the ones are meant that still have the note.
 
     Args:
         at: seconds on the clock of whoever asks.
     """
 
-    __slots__ = ("at", "members")
+    __slots__ = ("_entered", "_number", "at", "left")
 
     def __init__(self, at: float) -> None:
         self.at = at
-        self.members: dict[T, None] = {}
+        self.left = 0
+        """How many still wait for it."""
+        self._number = 0
+        self._entered: list[tuple[S, Sequence[int]]] = []
+
+    def __iter__(self) -> Iterator[tuple[S, int]]:
+        """Source and offset of all that were entered and may have left."""
+        return ((source, offset) for source, offsets in self._entered for offset in offsets)
+
+    def enter(self, source: S, offsets: Sequence[int]) -> None:
+        """Have events of a source wait for it.
+
+        Args:
+            source: what the events are of.
+            offsets: their places there; not changed any more.
+        """
+        self._entered.append((source, offsets))
+        self._number += len(offsets)
+        self.left += len(offsets)
+
+    def leave(self, number: int, waits: Callable[["Term[S]", S, int], bool]) -> None:
+        """So many of them do not wait any more.
+
+        Args:
+            number: how many.
+            waits: whether an event of a source still has the note of the term.
+        """
+        self.left -= number
+        if not self.left:
+            self._entered, self._number = [], 0
+        # Else one event that nobody acks would keep the places of all that were leased with it.
+        elif self.left * _SPARSE < self._number:
+            held = [(source, [at for at in offsets if waits(self, source, at)]) for source, offsets in self._entered]
+            self._entered = [(source, offsets) for source, offsets in held if offsets]
+            self._number = sum([len(offsets) for _, offsets in self._entered])
 
 
-class Terms(Generic[T]):
-    """The terms that have members.
+class Terms(Generic[S]):
+    """The terms for which events wait.
 
-    One request makes one term for all its events, so the cost per event is that of a dict entry. Terms that lost all
-    members stay in the heap until there are too many of them.
+    One request makes one term for all its events. Terms that all have left stay in the heap until there are too many
+    of them.
+
+    Args:
+        waits: whether an event of a source has the note of a term.
     """
 
-    def __init__(self) -> None:
-        self._heap: list[tuple[float, int, Term[T]]] = []
+    def __init__(self, waits: Callable[[Term[S], S, int], bool]) -> None:
+        self._waits = waits
+        self._heap: list[tuple[float, int, Term[S]]] = []
         self._order = count()
         self._emptied = 0
 
     def __len__(self) -> int:
         return len(self._heap)
 
-    def start(self, term: Term[T]) -> None:
-        """Let a term run that has its members; without any it is nothing."""
-        if term.members:
+    def start(self, term: Term[S]) -> None:
+        """Let a term run for which events wait; without any it is nothing."""
+        if term.left:
             heappush(self._heap, (term.at, next(self._order), term))
 
-    def leave(self, term: Term[T], members: Sequence[T]) -> None:
-        """Take members out of their term; most often these are all of them."""
-        if not members:
-            return
-        if len(members) == len(term.members):
-            term.members.clear()
-        else:
-            for member in members:
-                del term.members[member]
-        if not term.members:
-            self.emptied()
+    def leave(self, term: Term[S], number: int) -> None:
+        """So many events do not wait for a term any more; most often these are all of them."""
+        term.leave(number, self._waits)
+        if not term.left:
+            self._sweep()
 
-    def emptied(self) -> None:
-        """Note that a term has lost its last member."""
-        self._emptied += 1
-        if self._emptied > _FEW and self._emptied * 2 > len(self._heap):
-            self._heap = [entry for entry in self._heap if entry[2].members]
-            heapify(self._heap)
-            self._emptied = 0
-
-    def due(self, now: float) -> list[T]:
-        """Take out all members whose time has come, the earliest first."""
-        members: list[T] = []
+    def due(self, now: float) -> Iterator[Term[S]]:
+        """Take out the terms whose time has come, the earliest first."""
         while self._heap and self._heap[0][0] <= now:
-            members.extend(heappop(self._heap)[2].members)
-        return members
+            yield heappop(self._heap)[2]
 
     def next(self) -> float | None:
-        """When the next member falls due."""
-        while self._heap and not self._heap[0][2].members:
+        """When the next event falls due."""
+        while self._heap and not self._heap[0][2].left:
             heappop(self._heap)
         return self._heap[0][0] if self._heap else None
+
+    def _sweep(self) -> None:
+        """Once more a term has lost its last event: let such terms go when there are many."""
+        self._emptied += 1
+        if self._emptied > _FEW and self._emptied * 2 > len(self._heap):
+            self._heap = [entry for entry in self._heap if entry[2].left]
+            heapify(self._heap)
+            self._emptied = 0

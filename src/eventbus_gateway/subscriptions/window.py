@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import pairwise, repeat
 from operator import itemgetter, lt
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
@@ -162,7 +162,7 @@ class Window(Generic[P]):
     def ack(self, *offsets: int) -> list[Held[P]]:
         """Be done with events; gives those that were held."""
         held = self.held
-        events = [held.pop(offset) for offset in offsets if offset in held]
+        events = [event for event in map(held.pop, offsets, repeat(None)) if event is not None]
         if events:
             self.bytes -= sum(map(SIZE_OF, events))
             self.changed = True

@@ -161,7 +161,7 @@ class Deliveries(Generic[P]):
     def _all_done(self, request: Request[P], now: float, outcome: Outcome) -> list[Decision]:
         events = request.events
         self._endpoint.end(request.permit, now, outcome)
-        self._leases.done(events)
+        self._leases.ack([each.reference for each in events])
         if self.remembered:
             places = [Place.of(each.reference) for each in events]
             self._ages.settled(places)

@@ -51,12 +51,19 @@ def test_each_text_is_the_one_that_is_made_alone(form: dict[str, Any], kinds: li
 PIECES = st.lists(st.tuples(st.sampled_from(["%b", "%d"]), st.text("a{:,", max_size=3)), min_size=1, max_size=5)
 
 
-@given(PIECES, st.integers(1, 6), st.data())
+@given(PIECES, st.integers(2, 6), st.data())
 def test_a_text_is_filled_in_for_each_row_as_for_one(pieces: list[tuple[str, str]], rows: int, data: Any) -> None:
-    text = "".join(place + literal for place, literal in pieces).encode()
+    text = "".join(place + literal for place, literal in [*pieces, ("%d", "")]).encode()
     values = {"%b": st.sampled_from([b"%", b"%%b", b"a", b"%d"]), "%d": st.integers(0, 2)}
-    drawn = [data.draw(st.lists(values[place], min_size=rows, max_size=rows)) for place, _ in pieces]
-    assert filled_in(text, drawn) == [text % row for row in zip(*drawn, strict=True)]
+    sizes = st.sampled_from([1, rows])
+    drawn = [
+        data.draw(st.lists(values[at], min_size=size, max_size=size))
+        for at, _ in pieces
+        if (size := data.draw(sizes))
+    ]
+    whole = [column * (rows // len(column)) for column in drawn]
+    expected = [text % (*row, number) for number, row in enumerate(zip(*whole, strict=True))]
+    assert filled_in(text, [*drawn, range(rows)]) == expected
 
 
 @pytest.mark.parametrize("others", [{}, {"key": None}, {"value": b"\0\0\0\0\7[]"}, {"value": b"[\n1]"}])

@@ -77,7 +77,7 @@ def _filled_in(
         return None
     attributes: list[Any] = list(zip(*stored, strict=True))
     told = (None,) if layout.content_type is None else attributes[layout.content_type]
-    chosen, keyed = layout.choose(attributes), [keys] if any(keys) else []
+    chosen, keyed = list(map(_once, layout.choose(attributes))), [keys] if any(keys) else []
     if not are_alike(told) or (keyed and not all(keys)) or not are_plain(tuple(chain(*chosen, *keyed))):
         return None
     try:
@@ -85,7 +85,7 @@ def _filled_in(
     except (SchemaNeeded, CorruptRecord, NotDecoded, orjson.JSONDecodeError):
         return None
     text = (layout.keyed if keyed else layout.keyless) + b"%b" + tail
-    return filled_in(text, (*chosen, partitions, offsets, *keyed, data, *columns))
+    return filled_in(text, (*chosen, *map(_once, (partitions, offsets, *keyed)), data, *map(_once, columns)))
 
 
 def filled_in(text: bytes, columns: Columns) -> list[bytes]:
@@ -93,16 +93,20 @@ def filled_in(text: bytes, columns: Columns) -> list[bytes]:
 
     Args:
         text: with a place for something of each column; no other percent sign.
-        columns: one at the least.
+        columns: each with something for every row, or with the one thing that all have; not all of them so.
     """
     first, *others = text.split(b"%")
     pieces, different = [first], []
     for rest, column in zip(others, columns, strict=True):
         place, literal = b"%" + rest[:1], rest[1:]
-        if are_alike(column):
+        if len(column) == 1:
             pieces += ((place % column[0]).replace(b"%", b"%%"), literal)
         else:
             pieces += (place, literal)
             different.append(column)
-    rows = zip(*different, strict=True) if different else repeat((), len(columns[0]))
-    return list(map(b"".join(pieces).__mod__, rows))
+    return list(map(b"".join(pieces).__mod__, zip(*different, strict=True)))
+
+
+def _once(column: Sequence[Any]) -> Sequence[Any]:
+    """A column, of which one value is left where it has no other."""
+    return column[:1] if are_alike(column) else column

@@ -71,6 +71,15 @@ class Origin(NamedTuple):
         start = prefix(shard, acquisition, topic_index, partition)
         return cls(shard, acquisition, topic_index, topic, partition, start)
 
+    def group(self, delivery_count: int, offsets: Sequence[int]) -> Group:
+        """References to its events.
+
+        Args:
+            delivery_count: how often each had been handed out, this time included.
+            offsets: their places.
+        """
+        return Group(self.shard, self.acquisition, self.topic_index, self.partition, delivery_count, offsets)
+
 
 class Lease(NamedTuple):
     """How an event stands that was handed out: one for all events of a partition that were handed out together.
@@ -139,7 +148,7 @@ class HandOut(NamedTuple, Generic[P]):
 
 def each_leased(hand_outs: Iterable[HandOut[P]]) -> list[Leased[P]]:
     """Hand-outs one by one."""
-    return [Leased(origin, event, count) for origin, count, events, *_ in hand_outs for event in events]
+    return [_new(Leased, (origin, event, count)) for origin, count, events, *_ in hand_outs for event in events]
 
 
 def references_to(hand_outs: Iterable[HandOut[Any]], count: int) -> References:
@@ -149,10 +158,19 @@ def references_to(hand_outs: Iterable[HandOut[Any]], count: int) -> References:
         offsets = list(chain.from_iterable(map(_OFFSETS, run)))[:count]
         if not offsets:
             break
-        shard, acquisition, topic_index, _, partition, _ = origin
-        groups.append(Group(shard, acquisition, topic_index, partition, deliveries, offsets))
+        groups.append(origin.group(deliveries, offsets))
         count -= len(offsets)
     return References(groups)
+
+
+def references_of(leased: Iterable[Leased[Any]]) -> References:
+    """References to hand-outs one by one, which are all different."""
+    return References(
+        [
+            origin.group(deliveries, [each.event.offset for each in run])
+            for (origin, deliveries), run in groupby(leased, _ALIKE)
+        ]
+    )
 
 
 class LeasedColumns(NamedTuple):

@@ -24,7 +24,6 @@ from eventbus_gateway.subscriptions.tokens import AnyReference
 from eventbus_gateway.subscriptions.window import P
 
 _OK = Outcome.OK
-_NO_LEASE = Lease(0, Standing.READY, None)
 _LEASED, _DELAYED, _READY, _DEAD = Standing.LEASED, Standing.DELAYED, Standing.READY, Standing.DEAD
 
 
@@ -115,7 +114,6 @@ class Leases(Generic[P]):
     def ack(self, references: Iterable[AnyReference]) -> list[Outcome]:
         """Be done with events. It is not too late as long as the event was not handed out again."""
         outcomes: list[Outcome] = []
-        last, left = _NO_LEASE, 0
         for group in References.of(references).groups:
             source = _own(self.supply, group)
             found = repeat(None, len(group.offsets)) if source is None else map(source.leases.get, group.offsets)
@@ -124,14 +122,10 @@ class Leases(Generic[P]):
                 if source is None or not _is_running(lease, group.delivery_count):
                     outcomes += self._each(group.some(run), self._ack)
                     continue
-                if lease.term is not last.term:
-                    self._leave_term(last, left)
-                    last, left = lease, 0
                 offsets = group.offsets[run]
                 self.supply.ack(source, *offsets)
-                left += len(offsets)
+                self._leave_term(lease, len(offsets))
                 outcomes += [_OK] * len(offsets)
-        self._leave_term(last, left)
         return outcomes
 
     def release(self, now: float, references: Iterable[AnyReference], delay_seconds: float) -> list[Outcome]:

@@ -62,14 +62,13 @@ class References:
         groups: in their order.
     """
 
-    __slots__ = ("_count", "groups")
+    __slots__ = ("groups",)
 
     def __init__(self, groups: Sequence[Group]) -> None:
         self.groups = groups
-        self._count = sum([len(group.offsets) for group in groups])
 
     def __len__(self) -> int:
-        return self._count
+        return sum([len(group.offsets) for group in self.groups])
 
     def __iter__(self) -> Iterator[AnyReference]:
         return chain.from_iterable(group.some(slice(None)) for group in self.groups)

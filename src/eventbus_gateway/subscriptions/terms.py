@@ -46,21 +46,23 @@ class Term(Generic[S]):
         self._number += len(offsets)
         self.left += len(offsets)
 
-    def leave(self, number: int, waits: Callable[["Term[S]", S, int], bool]) -> None:
-        """So many of them do not wait any more.
+    def is_sparse(self) -> bool:
+        """Whether most of what was entered has left."""
+        return self.left * _SPARSE < self._number
+
+    def thin_out(self, waits: Callable[["Term[S]", S, int], bool]) -> None:
+        """Let go of what has left: one event that nobody acks would keep the places of all that were leased with it.
 
         Args:
-            number: how many.
             waits: whether an event of a source still has the note of the term.
         """
-        self.left -= number
-        if not self.left:
-            self._entered, self._number = [], 0
-        # Else one event that nobody acks would keep the places of all that were leased with it.
-        elif self.left * _SPARSE < self._number:
-            held = [(source, [at for at in offsets if waits(self, source, at)]) for source, offsets in self._entered]
-            self._entered = [(source, offsets) for source, offsets in held if offsets]
-            self._number = sum([len(offsets) for _, offsets in self._entered])
+        held = [(source, [at for at in offsets if waits(self, source, at)]) for source, offsets in self._entered]
+        self._entered = [(source, offsets) for source, offsets in held if offsets]
+        self._number = sum([len(offsets) for _, offsets in self._entered])
+
+    def clear(self) -> None:
+        """Let go of everything: all have left."""
+        self._entered, self._number = [], 0
 
 
 class Terms(Generic[S]):
@@ -89,9 +91,14 @@ class Terms(Generic[S]):
 
     def leave(self, term: Term[S], number: int) -> None:
         """So many events do not wait for a term any more; most often these are all of them."""
-        term.leave(number, self._waits)
+        term.left -= number
         if not term.left:
-            self._sweep()
+            term.clear()
+            self._emptied += 1
+            if self._emptied > _FEW and self._emptied * 2 > len(self._heap):
+                self._sweep()
+        elif term.is_sparse():
+            term.thin_out(self._waits)
 
     def due(self, now: float) -> Iterator[Term[S]]:
         """Take out the terms whose time has come, the earliest first."""
@@ -105,9 +112,6 @@ class Terms(Generic[S]):
         return self._heap[0][0] if self._heap else None
 
     def _sweep(self) -> None:
-        """Once more a term has lost its last event: let such terms go when there are many."""
-        self._emptied += 1
-        if self._emptied > _FEW and self._emptied * 2 > len(self._heap):
-            self._heap = [entry for entry in self._heap if entry[2].left]
-            heapify(self._heap)
-            self._emptied = 0
+        self._heap = [entry for entry in self._heap if entry[2].left]
+        heapify(self._heap)
+        self._emptied = 0

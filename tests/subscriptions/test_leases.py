@@ -115,6 +115,33 @@ def test_events_of_several_partitions_are_acked_at_once_each_one_time() -> None:
     assert shard.offsets(0.0) == [1]
 
 
+@pytest.mark.parametrize("seed", range(30))
+def test_whoever_has_the_hand_outs_is_done_with_them_as_with_references(seed: int) -> None:
+    chance = random.Random(seed)
+    named, held = (Shard(order="key", max_deliveries=2, partitions=2) for _ in range(2))
+    out: list[tuple[Leased[str], Leased[str]]] = []
+    for now in range(0, 60, 3):
+        keys = chance.choices([None, b"k", b"l", b"m"], k=4)
+        partition, count, seconds = chance.randrange(2), chance.randrange(1, 6), chance.choice([4.0, 30.0])
+        for shard in (named, held):
+            shard.offer(*keys, partition=partition)
+        received = [shard.receive(float(now), count, seconds) for shard in (named, held)]
+        out += zip(*received, strict=True)
+        if chance.random() < 0.2:
+            rejected = [pair.reference for pair in chance.choice(out)]
+            for shard, reference in zip((named, held), rejected, strict=True):
+                shard.leases.reject([reference], "")
+        for shard in (named, held):
+            letters = shard.leases.due_dead_letters(float(now), 10)
+            shard.leases.dead_letter_failed(float(now), [letter.leased.reference for letter in letters], 5.0)
+        if some := chance.sample(out, min(len(out), chance.randrange(6))):
+            named.leases.ack([one.reference for one, _ in some])
+            held.leases.done([other for _, other in some])
+        assert held.counts() == named.counts()
+        assert list(held.supply.progress()) == list(named.supply.progress())
+    assert held.offsets(100.0) == named.offsets(100.0)
+
+
 def test_an_ack_after_the_lease_counts_until_the_event_is_handed_out_again() -> None:
     shard = Shard()
     shard.offer(None, None)
@@ -548,7 +575,8 @@ class Notes(dict[int, Term["Notes"]]):
 
     def due(self, terms: Terms["Notes"], now: float) -> list[int]:
         """The events whose time has come."""
-        return [number for term in terms.due(now) for _, number in term if self.get(number) is term]
+        found = [(term, number) for term in iter(lambda: terms.due(now), None) for _, number in term]
+        return [number for term, number in found if self.get(number) is term]
 
 
 def running() -> Terms[Notes]:

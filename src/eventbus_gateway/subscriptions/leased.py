@@ -1,6 +1,6 @@
 """Events in the hands of clients, and what becomes of a reference that a client gives back."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from enum import Enum
 from itertools import chain, groupby
 from operator import attrgetter
@@ -163,14 +163,10 @@ def references_to(hand_outs: Iterable[HandOut[Any]], count: int) -> References:
     return References(groups)
 
 
-def references_of(leased: Iterable[Leased[Any]]) -> References:
-    """References to hand-outs one by one, which are all different."""
-    return References(
-        [
-            origin.group(deliveries, [each.event.offset for each in run])
-            for (origin, deliveries), run in groupby(leased, _ALIKE)
-        ]
-    )
+def groups_of(leased: Iterable[Leased[Any]]) -> Iterator[tuple[Origin, Group]]:
+    """References to hand-outs of different events, and where those of each group come from."""
+    for (origin, deliveries), run in groupby(leased, _ALIKE):
+        yield origin, origin.group(deliveries, [each.event.offset for each in run])
 
 
 class LeasedColumns(NamedTuple):

@@ -1,7 +1,6 @@
 """Leases of the events of one shard: who has which event for how long, and what becomes of it."""
 
 from collections.abc import Callable, Collection, Iterable
-from itertools import repeat
 from typing import Any, Generic, NamedTuple, TypeGuard
 
 from eventbus_gateway.runs import runs
@@ -15,6 +14,7 @@ from eventbus_gateway.subscriptions.leased import (
     Outcome,
     Standing,
     each_leased,
+    groups_of,
 )
 from eventbus_gateway.subscriptions.partition import Partition
 from eventbus_gateway.subscriptions.references import Group, References
@@ -116,17 +116,19 @@ class Leases(Generic[P]):
         outcomes: list[Outcome] = []
         for group in References.of(references).groups:
             source = _own(self.supply, group)
-            found = repeat(None, len(group.offsets)) if source is None else map(source.leases.get, group.offsets)
-            # Nearly all acks are for a lease that runs; what else there is, is looked at one by one.
-            for lease, run in runs(found):
-                if source is None or not _is_running(lease, group.delivery_count):
-                    outcomes += self._each(group.some(run), self._ack)
-                    continue
-                offsets = group.offsets[run]
-                self.supply.ack(source, *offsets)
-                self._leave_term(lease, len(offsets))
-                outcomes += [_OK] * len(offsets)
+            outcomes += (
+                self._each(group.some(slice(None)), self._ack) if source is None else self._ack_group(source, group)
+            )
         return outcomes
+
+    def done(self, leased: Iterable[Leased[P]]) -> None:
+        """The same for whoever has the hand-outs themselves.
+
+        Args:
+            leased: hand-outs of different events.
+        """
+        for origin, group in groups_of(leased):
+            self._ack_group(self.supply.source_of(origin), group)
 
     def release(self, now: float, references: Iterable[AnyReference], delay_seconds: float) -> list[Outcome]:
         """Give leases back to be handed out again after a delay; the last delivery ends as a dead letter."""
@@ -226,7 +228,7 @@ class Leases(Generic[P]):
 
     def advance(self, now: float) -> None:
         """Let everything happen that is due."""
-        for term in self._terms.due(now):
+        while (term := self._terms.due(now)) is not None:
             for source, offset in term:
                 lease = source.leases.get(offset)
                 if lease is not None and lease.term is term:
@@ -249,6 +251,19 @@ class Leases(Generic[P]):
             self._give_up(found, Cause.MAX_DELIVERIES)
         else:
             self.supply.put_back(source, offset, lease.delivery_count)
+
+    def _ack_group(self, source: Partition[P], group: Group) -> list[Outcome]:
+        outcomes: list[Outcome] = []
+        for lease, run in runs(map(source.leases.get, group.offsets)):
+            # Nearly all acks are for a lease that runs; what else there is, is looked at one by one.
+            if not _is_running(lease, group.delivery_count):
+                outcomes += self._each(group.some(run), self._ack)
+                continue
+            offsets = group.offsets[run]
+            self.supply.ack(source, *offsets)
+            self._leave_term(lease, len(offsets))
+            outcomes += [_OK] * len(offsets)
+        return outcomes
 
     def _each(self, references: Iterable[AnyReference], verdict: Callable[[Found[P]], Outcome]) -> list[Outcome]:
         # One after the other: what comes twice may be settled by then.

@@ -100,10 +100,9 @@ class Terms(Generic[S]):
         elif term.is_sparse():
             term.thin_out(self._waits)
 
-    def due(self, now: float) -> Iterator[Term[S]]:
-        """Take out the terms whose time has come, the earliest first."""
-        while self._heap and self._heap[0][0] <= now:
-            yield heappop(self._heap)[2]
+    def due(self, now: float) -> Term[S] | None:
+        """Take out the earliest term, if its time has come."""
+        return heappop(self._heap)[2] if self._heap and self._heap[0][0] <= now else None
 
     def next(self) -> float | None:
         """When the next event falls due."""

@@ -8,7 +8,7 @@ here holds an event. The number of an attempt is the number of its hand-out in t
 from collections.abc import Callable
 from typing import Generic, NamedTuple
 
-from eventbus_gateway.subscriptions.leased import Leased, references_of
+from eventbus_gateway.subscriptions.leased import Leased
 from eventbus_gateway.subscriptions.leases import Leases
 from eventbus_gateway.subscriptions.webhook_spec import WebhookDelivery
 from eventbus_gateway.subscriptions.window import P
@@ -161,7 +161,7 @@ class Deliveries(Generic[P]):
     def _all_done(self, request: Request[P], now: float, outcome: Outcome) -> list[Decision]:
         events = request.events
         self._endpoint.end(request.permit, now, outcome)
-        self._leases.ack(references_of(events))
+        self._leases.done(events)
         if self.remembered:
             places = [Place.of(each.reference) for each in events]
             self._ages.settled(places)

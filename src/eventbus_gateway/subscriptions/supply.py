@@ -10,7 +10,7 @@ from eventbus_gateway.subscriptions.terms import Term
 from eventbus_gateway.subscriptions.window import Held, P, Room
 from eventbus_gateway.subscriptions.windows import Bounds, Commit, Windows
 
-_TURN_EVENTS = 50
+_TURN_EVENTS = 100
 """Events that a partition gives before the next one has its turn.
 
 To hand out a few of each of many partitions, and to take them back, takes half as long again as from one.

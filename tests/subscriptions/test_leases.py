@@ -365,6 +365,46 @@ def test_what_was_acked_meanwhile_is_not_taken_back() -> None:
     assert shard.offsets(0.0) == [2]
 
 
+@pytest.mark.parametrize("order", ["none", "key"])
+def test_a_made_up_token_of_what_was_never_handed_out_is_none(order: str) -> None:
+    shard = Shard(order=order)
+    shard.offer(b"k", b"k")
+    leased = shard.receive(0.0, 1)
+    never = [each.reference._replace(delivery_count=0) for each in leased]
+    shard.leases.take_back(leased)
+    for verb in (
+        shard.leases.ack,
+        lambda given: shard.leases.extend(0.0, given, 5.0),
+        lambda given: shard.leases.reject(given, ""),
+    ):
+        assert verb(never) == [UNKNOWN]
+    assert shard.leases.ack(references(shard.receive(0.0, 1))) == [OK]
+    assert shard.offsets(0.0) == [1]
+
+
+def test_a_dead_letter_that_is_kept_is_not_done_with_by_a_made_up_token() -> None:
+    shard = Shard()
+    _, aside = shard.supply.offer_some("a", 0, [event(0)], 0, 1, {0})
+    shard.leases.keep(aside)
+    assert shard.leases.ack([aside[0].reference]) == [UNKNOWN]
+    assert [letter.leased for letter in shard.leases.due_dead_letters(0.0, 10)] == aside
+    assert shard.leases.dead_lettered([aside[0].reference]) == [OK]
+
+
+def test_a_lease_that_is_extended_again_and_again_in_one_request_has_one_term() -> None:
+    shard = Shard()
+    shard.offer(None, None)
+    named = references(shard.receive(0.0))
+    assert shard.leases.extend(0.0, named * 1_000, 60.0) == [OK] * 2_000
+    term = shard.supply.partitions[0, 0].leases[0].term
+    assert term is not None
+    assert len(list(term)) == 2
+    shard.leases.advance(59.9)
+    assert shard.counts().leased == 2
+    shard.leases.advance(60.0)
+    assert shard.counts().ready == 2
+
+
 def test_as_many_hand_outs_are_named_together_as_were_given() -> None:
     shard = Shard(partitions=2)
     for partition in range(2):
@@ -458,7 +498,20 @@ def test_a_busy_partition_does_not_starve_the_others() -> None:
     shard.offer(*[None] * 5, partition=1)
     shard.offer(*[None] * 70, partition=2)
     got = [Counter(each.origin.partition for each in shard.receive(0.0, 110)) for _ in range(2)]
-    assert got == [{0: 100, 1: 5, 2: 5}, {0: 100, 2: 10}]
+    assert got == [{0: 100, 1: 5, 2: 5}, {2: 65, 0: 45}]
+
+
+@pytest.mark.parametrize(
+    ("count", "max_bytes", "partitions"), [(101, LOTS, 2), (150, LOTS, 2), (250, LOTS, 3), (900, 140, 2)]
+)
+def test_answers_that_end_within_a_turn_are_fair_all_the_same(count: int, max_bytes: int, partitions: int) -> None:
+    shard = Shard(partitions=partitions, max_events=9_000)
+    for partition in range(partitions):
+        shard.offer(*[None] * 900, partition=partition)
+    got = Counter[int]()
+    for _ in range(partitions * 2):
+        got.update(each.origin.partition for each in shard.leases.receive(0.0, count, 30.0, max_bytes))
+    assert max(got.values()) - min(got.values()) <= 1
 
 
 def test_partitions_take_turns_also_over_requests_for_one_event() -> None:

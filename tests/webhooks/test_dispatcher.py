@@ -10,6 +10,7 @@ from tests.webhooks.jumping import EPOCH, after, clock, play, until
 from eventbus_gateway.errors import RegistryUnavailable
 from eventbus_gateway.schema_ids import SchemaId
 from eventbus_gateway.subscriptions.codecs import Codec
+from eventbus_gateway.subscriptions.leases import Counts
 from eventbus_gateway.subscriptions.outgoing import Outgoing
 from eventbus_gateway.subscriptions.resource import Subscription, with_pause
 from eventbus_gateway.subscriptions.signing_secrets import SigningSecret
@@ -348,6 +349,33 @@ def test_a_mistake_of_the_gateway_holds_up_neither_its_place_nor_other_events_an
     play(scenario)
     assert {each.levelname for each in caplog.records} == {"ERROR"}
     assert "poison" not in caplog.text
+
+
+def test_events_that_did_not_fit_are_none_of_what_becomes_of_their_first_request() -> None:
+    async def scenario() -> None:
+        receiver = Receiver()
+
+        async def send(request: Outbound) -> Attempted:
+            if b"first" in request.body:
+                post.put(record(12, "third"))
+                await until(lambda: receiver.under_way)
+                raise ArithmeticError
+            return await receiver.send(request)
+
+        batches = {"maxEvents": 2, "maxBytes": 1_024, "waitSeconds": 0}
+        delivery = webhook(format="batch", order="none", batch=batches, retry={"maxAttempts": 1})
+        post = Post(delivery, receiver, send=send)
+        # Some successes, so that more than one request may be under way.
+        post.put(*(record(at) for at in range(10)))
+        await until(lambda: not post.unacked())
+        receiver.seconds = 5.0
+        post.put(record(10, "first" + "." * 600), record(11, "second" + "." * 600))
+        await until(lambda: post.leases.counts().dead_letters)
+        assert (receiver.under_way, post.leases.counts()) == (1, Counts(0, 2, 0, 0, 1))
+        await until(lambda: post.unacked() == 1)
+        assert [event["offset"] for event in receiver.events(len(receiver.requests) - 1)] == [11, 12]
+
+    play(scenario)
 
 
 def test_a_paused_subscription_begins_nothing_and_what_is_under_way_counts() -> None:

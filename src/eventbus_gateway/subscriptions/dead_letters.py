@@ -54,4 +54,5 @@ class DeadLetters(Generic[P]):
 
     def is_rejected(self, source: Partition[P], offset: int) -> bool:
         """Whether a client gave the event up, not the number of its deliveries."""
-        return self._letters[source, offset].cause is Cause.REJECTED
+        letter = self._letters.get((source, offset))
+        return letter is not None and letter.cause is Cause.REJECTED

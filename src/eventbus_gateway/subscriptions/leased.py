@@ -82,9 +82,9 @@ class Origin(NamedTuple):
 
 
 class Lease(NamedTuple):
-    """How an event stands that was handed out: one for all events of a partition that were handed out together.
+    """How an event stands that was handed out; events of a partition that are handed out together share one.
 
-    It never changes; an event of which something else is to be said from now on gets another one.
+    It never changes: an event of which something else is to be said from now on gets another one.
 
     Args:
         delivery_count: how often the event has been handed out.

@@ -46,7 +46,7 @@ class Counts(NamedTuple):
 
 
 class Found(NamedTuple, Generic[P]):
-    """A hand-out that a reference names.
+    """An event that a reference names, and that was not handed out again since.
 
     Args:
         source: partition of the event.
@@ -103,7 +103,11 @@ class Leases(Generic[P]):
         return handed_out
 
     def take_back(self, leased: Iterable[Leased[P]]) -> None:
-        """Undo hand-outs of which no client has heard; they do not count as deliveries."""
+        """Undo hand-outs of which no client has heard; they do not count as deliveries.
+
+        Args:
+            leased: not to be used again: the next hand-out of each event has the same number.
+        """
         for origin, event, deliveries in leased:
             source = self.supply.source_of(origin)
             lease = source.leases.get(event.offset)
@@ -160,8 +164,10 @@ class Leases(Generic[P]):
         def extend(found: Found[P]) -> Outcome:
             if found.lease.standing is not _LEASED:
                 return self._too_late(found)
-            self._leave_term(found.lease)
-            _enter(term, found, _LEASED)
+            # Else a reference that comes again would have the event entered again.
+            if found.lease.term is not term:
+                self._leave_term(found.lease)
+                _enter(term, found, _LEASED)
             return Outcome.OK
 
         outcomes = self._each(references, extend)
@@ -271,8 +277,9 @@ class Leases(Generic[P]):
         return [one if isinstance(one, Outcome) else verdict(one) for one in named]
 
     def _ack(self, found: Found[P]) -> Outcome:
-        source, offset, lease = found
-        if lease.standing is _DEAD and self._dead.is_rejected(source, offset):
+        if not found.lease.delivery_count:
+            return Outcome.UNKNOWN  # made up: nobody was ever handed this dead letter
+        if self._dead.is_rejected(found.source, found.offset):
             return Outcome.SETTLED
         self._settle(found)
         return Outcome.OK
@@ -300,9 +307,7 @@ class Leases(Generic[P]):
             self._terms.leave(lease.term, number)
 
     def _too_late(self, found: Found[P]) -> Outcome:
-        source, offset, lease = found
-        rejected = lease.standing is _DEAD and self._dead.is_rejected(source, offset)
-        return Outcome.SETTLED if rejected else Outcome.EXPIRED
+        return Outcome.SETTLED if self._dead.is_rejected(found.source, found.offset) else Outcome.EXPIRED
 
 
 def _own(supply: Supply[P], group: Group) -> Partition[P] | None:

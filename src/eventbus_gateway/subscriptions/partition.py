@@ -25,7 +25,7 @@ class Partition(Generic[P]):
         order: what keeps its order: an event waits until every earlier one of its key, or of the partition, is acked.
     """
 
-    __slots__ = ("_fresh", "_keys", "_out", "_returned", "in_turn", "leases", "origin", "ready", "window")
+    __slots__ = ("_fresh", "_keys", "_returned", "in_turn", "leases", "origin", "ready", "window")
 
     def __init__(self, origin: Origin, window: Window[P], order: Order) -> None:
         self.origin = origin
@@ -108,7 +108,10 @@ class Partition(Generic[P]):
             deliveries: how often it counts as handed out.
         """
         is_first = self._keys is None or self._keys.is_first(self.window.held[offset])
-        self.leases[offset] = Lease(deliveries, _READY if is_first else _BLOCKED, None)
+        if deliveries:
+            self.leases[offset] = Lease(deliveries, _READY if is_first else _BLOCKED, None)
+        else:
+            del self.leases[offset]
         if is_first:
             heappush(self._returned, offset)
             self.ready += 1
@@ -122,8 +125,8 @@ class Partition(Generic[P]):
         """Forget events and let the next one of each one's lane pass.
 
         Args:
-            offsets: their places.
-            events: the events.
+            offsets: places of events that were handed out or set aside.
+            events: these events.
         """
         keys, leases = self._keys, self.leases
         if keys is None:
@@ -164,7 +167,7 @@ class Partition(Generic[P]):
         return [hand_out]
 
     def _next(self) -> tuple[Held[P] | None, int]:
-        """Take out the ready event with the lowest offset, if there is one, and count this hand-out of it."""
+        """Take out the ready event with the lowest offset, if there is one, and which hand-out of it this is."""
         fresh, returned = self._fresh, self._returned
         while returned and (not fresh or returned[0] < fresh[0].offset):
             offset = heappop(returned)

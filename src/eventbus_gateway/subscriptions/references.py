@@ -39,7 +39,7 @@ class Group(NamedTuple):
     Args:
         shard, acquisition, topic, partition: where they come from.
         delivery_count: how often each had been handed out, this time included.
-        offsets: places of the events, ascending.
+        offsets: places of the events, all different; ascending, unless they are only acked.
     """
 
     shard: int

@@ -11,9 +11,9 @@ from eventbus_gateway.subscriptions.window import Held, P, Room
 from eventbus_gateway.subscriptions.windows import Bounds, Commit, Windows
 
 _TURN_EVENTS = 100
-"""Events that a partition gives before the next one has its turn.
+"""Events that a partition gives before the next one has its turn: as many as a receive asks for that does not say.
 
-To hand out a few of each of many partitions, and to take them back, takes half as long again as from one.
+To hand out and to ack a few of each of many partitions takes half as long again as so many of one.
 """
 
 
@@ -140,7 +140,7 @@ class Supply(Generic[P]):
         return any(source.ready for source in self._turns)
 
     def at_hand(self, most: int, run: int = 1) -> int:
-        """About how many events could be handed out now, ``most`` at the most; see ``Leases.receive`` for the run.
+        """About how many events could be handed out now, ``most`` at the most; see ``Leases.hand_out`` for the run.
 
         What waits for its time behind a ready event of its lane is counted, though a run would stop there.
         """
@@ -158,17 +158,19 @@ class Supply(Generic[P]):
             count: number of events at the most.
             max_bytes: no further event once the sizes of those before reach this.
             term: when the leases end.
-            run: events of one lane that are handed out together at the most; see ``Leases.receive``.
+            run: events of one lane that are handed out together at the most; see ``Leases.hand_out``.
         """
         out: list[HandOut[P]] = []
         while self._turns and count > 0 and max_bytes > 0:
             source = self._turns.popleft()
             source.in_turn = False
-            for one in source.hand_out(min(count, max(run, _TURN_EVENTS)), max_bytes, term, run):
-                count -= len(one.events)
-                max_bytes -= one.size
-                out.append(one)
-            self._line_up(source)
+            turn, before = max(run, _TURN_EVENTS), count
+            hand_outs = source.hand_out(min(count, turn), max_bytes, term, run)
+            count -= sum([len(one.events) for one in hand_outs])
+            max_bytes -= sum([one.size for one in hand_outs])
+            # Whose turn the end of an answer cut short begins the next answer, unless it had this one for itself.
+            self._line_up(source, first=bool(out) and before - count < turn)
+            out += hand_outs
         return out
 
     def put_back(self, source: Partition[P], offset: int, deliveries: int) -> None:
@@ -216,7 +218,10 @@ class Supply(Generic[P]):
             source.add(events)
             self._line_up(source)
 
-    def _line_up(self, source: Partition[P]) -> None:
+    def _line_up(self, source: Partition[P], *, first: bool = False) -> None:
         if source.ready and not source.in_turn:
             source.in_turn = True
-            self._turns.append(source)
+            if first:
+                self._turns.appendleft(source)
+            else:
+                self._turns.append(source)

@@ -40,7 +40,7 @@ class Term(Generic[S]):
 
         Args:
             source: what the events are of.
-            offsets: their places there; not changed any more.
+            offsets: their places there, each of which is entered once; not changed any more.
         """
         self._entered.append((source, offsets))
         self._number += len(offsets)

@@ -32,7 +32,7 @@ from eventbus_gateway.webhooks.heard import Heard
 from eventbus_gateway.webhooks.outbound import Attempted, Outbound
 from eventbus_gateway.webhooks.outcomes import is_unsent, outcome_of
 from eventbus_gateway.webhooks.pacing import PaceSettings
-from eventbus_gateway.webhooks.requests import OutgoingOf, Requests
+from eventbus_gateway.webhooks.requests import Made, OutgoingOf, Requests
 from eventbus_gateway.webhooks.rotating import RotatingSigner
 
 _logger = logging.getLogger(__name__)
@@ -246,9 +246,12 @@ class Dispatcher:
     # One request.
 
     async def _attempt(self, request: Request[Consumed]) -> None:
-        at = self._services.now()
+        at, delivery = self._services.now(), self._delivery
         try:
-            sent = await self._sent(request)
+            made = await self._requests.make(request.events, delivery)
+            # From here on there is no other request: what did not fit can be under way in the next one at once.
+            request = self._fitted(request, len(made.ids))
+            sent = await self._sent(request, made, delivery)
         except GatewayError as error:
             # A schema that cannot be fetched now: no attempt, and nothing that the receiver has a part in.
             self._keep_back(request, error.code)
@@ -264,13 +267,13 @@ class Dispatcher:
             else:
                 self._ended(sent, at)
 
-    async def _sent(self, request: Request[Consumed]) -> "_Sent":
-        delivery = self._delivery
-        made = await self._requests.make(request.events, delivery)
+    def _fitted(self, request: Request[Consumed], count: int) -> Request[Consumed]:
+        is_cut = self._hand.may() and count < len(request.events)
+        return self._deliveries.shortened(request, count) if is_cut else request
+
+    async def _sent(self, request: Request[Consumed], made: Made, delivery: WebhookDelivery) -> "_Sent":
         if not self._hand.may():
             return _Sent(request, made.ids, None)
-        if len(made.ids) < len(request.events):
-            request = self._deliveries.shortened(request, len(made.ids))
         proof = self._credentials.fixed
         if proof is None and (proof := await self._credentials.headers()) is None:
             return _Sent(request, made.ids, Outcome(None, Failure.AUTHORIZATION))

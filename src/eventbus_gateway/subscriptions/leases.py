@@ -236,9 +236,8 @@ class Leases(Generic[P]):
         """Let everything happen that is due."""
         while (term := self._terms.due(now)) is not None:
             for source, offset in term:
-                lease = source.leases.get(offset)
-                if lease is not None and lease.term is term:
-                    self._fall_due(Found(source, offset, lease))
+                if _waits(term, source, offset):
+                    self._fall_due(Found(source, offset, source.leases[offset]))
 
     def next_deadline(self) -> float | None:
         """When ``advance`` has something to do next."""

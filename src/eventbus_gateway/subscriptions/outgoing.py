@@ -19,6 +19,7 @@ import orjson
 from eventbus_gateway.base64_text import base64_text
 from eventbus_gateway.errors import CorruptRecord, SchemaMissing, SchemaUnusable
 from eventbus_gateway.kafka.consumed import Consumed
+from eventbus_gateway.runs import are_alike
 from eventbus_gateway.schema_ids import SchemaId
 from eventbus_gateway.subscriptions.attributes import key_text, stored_attributes
 from eventbus_gateway.subscriptions.codecs import Codec, Unpacking
@@ -95,7 +96,7 @@ class Outgoing:
             return all_checked(values)
         size = self._frame
         frames = [value[:size] for value in values]
-        if frames.count(frames[0]) != len(frames):
+        if not are_alike(frames):
             return [orjson.dumps(self.decoded(value, _NOTHING)) for value in values]
         decode = self._codec_of(frames[0], _NOTHING).decode
         return [orjson.dumps(decode(value, size)) for value in values]

@@ -77,7 +77,7 @@ def _filled_in(
         return None
     attributes: list[Any] = list(zip(*stored, strict=True))
     told = (None,) if layout.content_type is None else attributes[layout.content_type]
-    chosen, keyed = list(map(_once, layout.choose(attributes))), [keys] if any(keys) else []
+    chosen, keyed = list(map(_once, layout.choose(attributes))), [_once(keys)] if any(keys) else []
     if not are_alike(told) or (keyed and not all(keys)) or not are_plain(tuple(chain(*chosen, *keyed))):
         return None
     try:
@@ -85,7 +85,7 @@ def _filled_in(
     except (SchemaNeeded, CorruptRecord, NotDecoded, orjson.JSONDecodeError):
         return None
     text = (layout.keyed if keyed else layout.keyless) + b"%b" + tail
-    return filled_in(text, (*chosen, *map(_once, (partitions, offsets, *keyed)), data, *map(_once, columns)))
+    return filled_in(text, (*chosen, _once(partitions), offsets, *keyed, data, *map(_once, columns)))
 
 
 def filled_in(text: bytes, columns: Columns) -> list[bytes]:

@@ -12,6 +12,7 @@
 
 from tests.broker.cluster import BrokerCluster
 from tests.broker.distribution import missing
-from tests.broker.process import Broker, Node, free_port
+from tests.broker.ports import free_port, free_run
+from tests.broker.process import Broker, Node
 
-__all__ = ["Broker", "BrokerCluster", "Node", "free_port", "missing"]
+__all__ = ["Broker", "BrokerCluster", "Node", "free_port", "free_run", "missing"]

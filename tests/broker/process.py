@@ -4,10 +4,8 @@ import atexit
 import base64
 import contextlib
 import os
-import random
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -23,6 +21,7 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._listoffsets import OffsetSpec
 from confluent_kafka.cimpl import NewPartitions, NewTopic
 from tests.broker import distribution
+from tests.broker.ports import free_port
 from tests.broker.watchdog import watchdog
 
 READY_SECONDS = 60.0
@@ -62,7 +61,6 @@ _SETTINGS = {
     # Records of tests may be of any time, also of years ago.
     "log.retention.ms": "-1",
 }
-_taken: set[int] = set()
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,21 +76,6 @@ class Node:
     id: int
     port: int
     controller_port: int
-
-
-def free_port() -> int:
-    """A port that nobody listens on and that the kernel will not use for outgoing connections.
-
-    Ephemeral ports are no good: a client that tries to reach a killed broker on one can connect to itself, and then
-    the broker cannot come back.
-    """
-    while True:
-        port = random.randrange(20_000, 32_000)
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            if port not in _taken:
-                _taken.add(port)
-                return port
 
 
 def new_node(node_id: int) -> Node:

@@ -20,7 +20,8 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     load_pem_private_key,
 )
-from tests.broker.process import Broker, Node, free_port, new_node
+from tests.broker.ports import free_port
+from tests.broker.process import Broker, Node, new_node
 
 PASSWORD = "s3cret-of-the-test"
 """What all users of all mechanisms sign in with."""

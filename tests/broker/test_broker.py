@@ -1,16 +1,18 @@
 """The harness itself: what the fault tests rely on."""
 
 import contextlib
+import json
 import os
 import select
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
-from tests.broker import Broker, BrokerCluster
+from tests.broker import Broker, BrokerCluster, free_port
 from tests.conftest import TopicFactory
 
 _ROOT = Path(__file__).resolve().parents[2]
@@ -88,3 +90,35 @@ def test_brokers_do_not_outlive_a_process_that_is_killed() -> None:
         os.close(handle)
         with contextlib.suppress(ProcessLookupError):
             os.kill(broker, signal.SIGKILL)
+
+
+def test_a_port_is_given_to_one_process_only_while_that_lives() -> None:
+    code = (
+        "import sys; from tests.broker import free_port; "
+        "print([free_port() for _ in range(400)], flush=True); sys.stdin.read()"
+    )
+    with contextlib.ExitStack() as stack:
+        children = [
+            stack.enter_context(
+                subprocess.Popen(
+                    [sys.executable, "-c", code], cwd=_ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+                )
+            )
+            for _ in range(3)
+        ]
+        ports = [port for child in children if child.stdout for port in json.loads(child.stdout.readline())]
+    assert len(set(ports)) == len(ports) == 3 * 400
+
+
+def test_whoever_was_given_a_port_can_listen_on_it_and_nobody_does_before() -> None:
+    port = free_port()
+    with pytest.raises(ConnectionRefusedError), socket.create_connection(("127.0.0.1", port)):
+        pass
+    with socket.create_server(("127.0.0.1", port), reuse_port=True), socket.socket() as other:
+        with pytest.raises(OSError, match="in use"):
+            other.bind(("127.0.0.1", port))
+        with (
+            socket.create_server(("127.0.0.1", port), reuse_port=True),
+            socket.create_connection(("127.0.0.1", port)),
+        ):
+            pass

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.broker import Broker, free_port
+from tests.broker import Broker, free_port, free_run
 from tests.conftest import TopicFactory
 from tests.end_to_end.process import PATIENCE, GatewayProcess, run, toml
 from tests.kafka.support import read_log
@@ -45,17 +45,6 @@ class Crew(GatewayProcess):
         """Process and internal port of each worker that has begun to serve, the latest of each number."""
         found = re.findall(r"worker (\d+) is process (\d+), probes and metrics on 127\.0\.0\.1:(\d+)", self.err)
         return {int(number): (int(pid), int(port)) for number, pid, port in found}
-
-
-def free_run(number: int) -> int:
-    """The first of so many ports in a row that are free."""
-    for _ in range(100):
-        first = free_port()
-        with contextlib.suppress(OSError), contextlib.ExitStack() as stack:
-            for port in range(first, first + number):
-                stack.enter_context(socket.create_server(("127.0.0.1", port)))
-            return first
-    raise AssertionError("there are no free ports")
 
 
 @contextlib.contextmanager

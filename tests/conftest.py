@@ -3,16 +3,13 @@
 import os
 from collections.abc import Iterator
 from itertools import count
-from pathlib import Path
 from typing import Protocol
 
 import pytest
-from tests import breaks, leaks
+from tests import breaks, groups, leaks
 from tests.broker import Broker, BrokerCluster, missing
 
 _LEFT_OUT = pytest.StashKey[str]()
-_HERE = Path(__file__).parent
-_TOGETHER = _HERE / "end_to_end"
 _BROKER_FIXTURES = frozenset({"broker", "cluster3", "topic"})
 
 
@@ -23,8 +20,9 @@ class TopicFactory(Protocol):
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Listen for leaks, and find out whether brokers can be started; where they cannot, that fails the run in CI."""
+    """Find out whether brokers can be started; where they cannot, that fails the run in CI."""
     config.pluginmanager.register(leaks)
+    config.pluginmanager.register(groups)
     if not hasattr(config, "workerinput"):
         config.pluginmanager.register(breaks)
     if not (programs := missing()) or hasattr(config, "workerinput"):
@@ -36,26 +34,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Spread tests over worker processes by file, and leave out what cannot run here."""
-    of_cluster = {item.path for item in items if "cluster3" in _fixtures(item)}
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(_group(item.path, of_cluster)))
-    # The longest groups begin first, beside all others.
-    turns = {"end_to_end": 0, "cluster3": 1}
-    items.sort(key=lambda item: turns.get(_group(item.path, of_cluster), len(turns)))
-    _leave_out(config, items)
-
-
-def _group(path: Path, of_cluster: set[Path]) -> str:
-    """What shares a process: a file; all that needs a cluster; all other end-to-end tests, which load the machine."""
-    if path in of_cluster:
-        return "cluster3"
-    return str((_TOGETHER if path.is_relative_to(_TOGETHER) else path).relative_to(_HERE))
-
-
-def _leave_out(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out what needs a broker where none can be started."""
-    need = [item for item in items if item.get_closest_marker("broker") or _BROKER_FIXTURES & _fixtures(item)]
+    need = [item for item in items if item.get_closest_marker("broker") or _BROKER_FIXTURES & groups.fixtures(item)]
     for item in need:
         item.add_marker("broker")
     if need and missing():
@@ -102,7 +82,3 @@ def topic(broker: Broker) -> TopicFactory:
         return name
 
     return create
-
-
-def _fixtures(item: pytest.Item) -> set[str]:
-    return set(getattr(item, "fixturenames", ()))

@@ -1,13 +1,11 @@
 """What CI makes of tests that fail, and of runs that break off."""
 
-import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from tests.small_suite import run
 
-ROOT = Path(__file__).parents[1]
 STEADY = "def test_steady() -> None: pass\n"
 TWICE = """
 from pathlib import Path
@@ -33,22 +31,6 @@ def suite(tmp_path: Path) -> Path:
     (tmp_path / "pytest.ini").write_text("[pytest]\n")
     (tmp_path / "test_steady.py").write_text(STEADY)
     return tmp_path
-
-
-def run(suite: Path, module: str, *args: str) -> subprocess.CompletedProcess[str]:
-    """A run as the Makefile has it, with less processes."""
-    environment = {
-        **os.environ,
-        "PYTHONPATH": str(ROOT),
-        "PYTEST_ADDOPTS": "-p xdist -p tests.breaks",
-        "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
-    }
-    for name in ("PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT", "PYTEST_XDIST_TESTRUNUID"):
-        environment.pop(name, None)
-    command = [sys.executable, "-m", module, *args]
-    return subprocess.run(
-        command, cwd=suite, env=environment, capture_output=True, text=True, check=False, timeout=120
-    )
 
 
 def first(suite: Path) -> subprocess.CompletedProcess[str]:

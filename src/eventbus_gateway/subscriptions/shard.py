@@ -154,7 +154,7 @@ class Shard:
         hand_outs = self._leases.hand_out(self._means.clock(), count, seconds, ask.max_bytes)
         self._timer.set(self._leases.next_deadline())
         self._storing.look()
-        return await self._rendered(hand_outs)
+        return await self._rendered(hand_outs) if hand_outs else HandedOut([], [])
 
     async def ready(self, seconds: float) -> bool:
         """See ``ShardCalls``."""

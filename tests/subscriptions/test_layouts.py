@@ -120,6 +120,9 @@ PLACES = st.fixed_dictionaries(
 @settings(max_examples=400)
 @given(FORMS, st.lists(st.tuples(HEADERS, DATA, PLACES), min_size=1, max_size=4))
 @example({}, [([], b"{}", {}), ([("other", None)], b"1", {}), ([("ce_id", b"7")], b"1", {})])
+@example(
+    {}, [([("ce_id", b"\x7f"), ("ce_source", b"\x1f")], b"{}", {}), ([("ce_id", b"\x7f")], b"{}", {"key": b"\x7f"})]
+)
 @example({}, [(GATEWAY, b'{"a":1}', {}), (GATEWAY[:-1], b"{}", {}), (GATEWAY, b"[]", {"key": None})])
 def test_the_text_is_that_of_the_event_or_left_to_it(
     form: dict[str, Any], records: list[tuple[RecordHeaders, bytes | None, dict[str, Any]]]
